@@ -1,0 +1,341 @@
+"""Operations: what the batch script and the reference store execute.
+
+An operation is a msgspec struct that encodes as a msgpack array `[tag, field, ...]`, so that a batch is packed in one
+call and the Lua side reads positions: `lua/lib/layout.lua` names the same positions, and a test compares the two.
+Amounts are microcredits, times microseconds since 1970, durations microseconds. Absence is -1 for amounts and 0 for
+times, because msgpack's nil would leave holes in Lua's arrays. Texts are UTF-8; `details` and `settlement` are JSON
+that Lua never reads.
+
+Adding a field: append it, never insert; releases N and N+1 share a store.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "ABSENT",
+    "AccountOperation",
+    "ApplyGrant",
+    "CancelWait",
+    "Charge",
+    "Commit",
+    "Configure",
+    "Details",
+    "Evict",
+    "Extend",
+    "ListHolds",
+    "LoadAccount",
+    "Operation",
+    "PartitionOperation",
+    "ReadBalance",
+    "ReadReservation",
+    "RebuildAccount",
+    "Release",
+    "RenewLease",
+    "Reserve",
+    "RestoreReservation",
+    "RetireReservations",
+    "Settlement",
+    "VoidGrant",
+    "ConfirmFlush",
+]
+
+ABSENT = -1
+"""An amount that was not given: different from zero."""
+
+
+class Details(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a reservation is for: kept as JSON in its record and in its ledger entry; Lua never looks inside."""
+
+    request_id: str = msgspec.field(default="", name="r")
+    operation: str = msgspec.field(default="", name="o")
+    user_id: str = msgspec.field(default="", name="u")
+    project_id: str = msgspec.field(default="", name="p")
+    quantity: int | None = msgspec.field(default=None, name="q")
+    usage: dict[str, int] = msgspec.field(default_factory=dict, name="c")
+    attributes: dict[str, str] = msgspec.field(default_factory=dict, name="a")
+    labels: dict[str, str] = msgspec.field(default_factory=dict, name="l")
+
+
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the call that ended a reservation, or an administrative change, says about it: JSON in the ledger entry."""
+
+    quantity: int | None = msgspec.field(default=None, name="q")
+    usage: dict[str, int] = msgspec.field(default_factory=dict, name="c")
+    attributes: dict[str, str] = msgspec.field(default_factory=dict, name="a")
+    comment: str = msgspec.field(default="", name="m")
+    actor: str = msgspec.field(default="", name="w")
+    request_id: str = msgspec.field(default="", name="r")
+    reservation_id: str = msgspec.field(default="", name="v")
+
+
+class AccountOperation(msgspec.Struct, frozen=True, array_like=True):
+    """An operation on one account."""
+
+    account_id: str
+
+
+class Reserve(AccountOperation, frozen=True, array_like=True, tag=1):
+    """Hold credits."""
+
+    digest: str
+    """`reservation_digest(account_id, request_id)`."""
+    content: str
+    """`content_digest` of everything that makes it the same request."""
+    amount: int
+    min_amount: int
+    """Accept less, down to this; `amount` itself if no minimum was given."""
+    ttl: int
+    price_version: int
+    details: str
+    """`Details` as JSON."""
+    user_id: str
+    """For membership; "" for none."""
+    wait: int = 0
+    """How long to wait for credits from the first attempt on; 0 for not at all."""
+    owner: str = ""
+    """Token of the waiter, new for each attempt of a caller; "" without wait."""
+    validate_only: bool = False
+
+
+class Charge(AccountOperation, frozen=True, array_like=True, tag=2):
+    """Reserve and commit in one step."""
+
+    digest: str
+    content: str
+    amount: int
+    min_amount: int
+    policy: int
+    """`OveragePolicy`; only ALLOW_WITH_OVERDRAFT takes more than is available."""
+    price_version: int
+    details: str
+    settlement: str
+    user_id: str
+    wait: int = 0
+    owner: str = ""
+    validate_only: bool = False
+
+
+class Commit(AccountOperation, frozen=True, array_like=True, tag=3):
+    """Charge a reservation."""
+
+    digest: str
+    actual: int
+    """ABSENT for the whole reserved amount."""
+    policy: int
+    settlement: str
+
+
+class Release(AccountOperation, frozen=True, array_like=True, tag=4):
+    """Give a reservation back."""
+
+    digest: str
+    settlement: str
+    tombstone: int = ABSENT
+    """A retire generation: where the record is unknown, keep a RELEASED record of amount 0, if no record was retired since."""
+
+
+class Extend(AccountOperation, frozen=True, array_like=True, tag=5):
+    """Move a reservation's expiry, add credits, or both."""
+
+    digest: str
+    extension: str
+    """`extension_digest(digest, request_id)`."""
+    content: str
+    ttl: int
+    """From now; 0 to leave the expiry."""
+    additional: int
+    """0 for none."""
+    wait: int = 0
+    owner: str = ""
+
+
+class ReadBalance(AccountOperation, frozen=True, array_like=True, tag=6):
+    """Read the totals, and the grants if wanted."""
+
+    with_grants: bool = False
+    watch: int = 0
+    """Publish every change of the account for this long."""
+
+
+class ReadReservation(AccountOperation, frozen=True, array_like=True, tag=7):
+    """Read one record."""
+
+    digest: str
+
+
+class ApplyGrant(AccountOperation, frozen=True, array_like=True, tag=8):
+    """Apply a grant that SQL has recorded under this admin_seq."""
+
+    admin_seq: int
+    kind: int
+    priority: int
+    amount: int
+    acquire_time: int
+    expire_time: int
+    """0 for never."""
+    max_grants: int
+    settlement: str
+    """`Settlement` as JSON: comment, actor, request_id, reservation_id."""
+
+
+class VoidGrant(AccountOperation, frozen=True, array_like=True, tag=9):
+    """Void what is left of a grant and not reserved."""
+
+    admin_seq: int
+    grant: int
+    settlement: str
+
+
+class Configure(AccountOperation, frozen=True, array_like=True, tag=10):
+    """Set the configuration as of this admin_seq; members as a difference."""
+
+    admin_seq: int
+    suspended: bool
+    enforcement: int
+    overdraft_limit: int
+    members_added: tuple[str, ...] = ()
+    members_removed: tuple[str, ...] = ()
+
+
+class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11):
+    """Bring an account from SQL into Redis, if it is still missing and nothing was evicted since the miss."""
+
+    generation: int
+    """The evict generation that the miss answered with."""
+    entry_number: int
+    charged: int
+    granted: int
+    expired: int
+    voided: int
+    debt: int
+    suspended: bool
+    enforcement: int
+    overdraft_limit: int
+    admin_seq: int
+    members: tuple[str, ...]
+    grants: tuple[int, ...]
+    """Seven numbers a grant with something left: number, kind, priority, expire_time, acquire_time, remaining, voided (0 or 1)."""
+
+
+class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12):
+    """Bring an ended record from SQL into Redis, if it is still missing and nothing was retired since the miss."""
+
+    generation: int
+    digest: str
+    state: int
+    content: str
+    reserved: int
+    charged: int
+    uncollected: int
+    late: bool
+    create_time: int
+    expire_time: int
+    settle_time: int
+    price_version: int
+    entry_number: int
+    details: str
+    allocations: tuple[int, ...]
+    """Three numbers each: grant, kind, amount."""
+
+
+class Evict(AccountOperation, frozen=True, array_like=True, tag=13):
+    """Drop an idle account from Redis: nothing reserved, nobody waiting, everything flushed, untouched since `idle_before`."""
+
+    idle_before: int
+    admin_seq: int
+    """Of the `members` given; another admin_seq in Redis refuses."""
+    members: tuple[str, ...]
+
+
+class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14):
+    """Remove a ticket of the queue, if its owner is still this one."""
+
+    ticket: str
+    """The digest of the Reserve or Charge, or the extension digest."""
+    owner: str
+
+
+class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15):
+    """Recovery only: replace the account by SQL's state, keeping those of its holds that SQL does not know as ended."""
+
+    entry_number: int
+    charged: int
+    granted: int
+    expired: int
+    voided: int
+    debt: int
+    suspended: bool
+    enforcement: int
+    overdraft_limit: int
+    admin_seq: int
+    members: tuple[str, ...]
+    grants: tuple[int, ...]
+    holds: tuple[str, ...]
+    """Digests of the account's ACTIVE records in Redis."""
+    ended: tuple[RestoreReservation, ...]
+    """Those that SQL knows as ended (and ended ones that Redis does not know)."""
+
+
+class PartitionOperation(msgspec.Struct, frozen=True, array_like=True):
+    """An operation on a whole partition."""
+
+
+class RetireReservations(PartitionOperation, frozen=True, array_like=True, tag=32):
+    """Remove ended records whose replay window is over and whose entry is flushed."""
+
+    limit: int
+
+
+class ConfirmFlush(PartitionOperation, frozen=True, array_like=True, tag=33):
+    """Note what SQL holds, trim the stream, and shrink the records of flushed reservations."""
+
+    flushed: int
+    trim_before: int
+    """Stream elements before this seq go; 0 for none."""
+    shrink: tuple[str, ...]
+    """Digests of COMMITTED and RELEASED reservations that are flushed now."""
+
+
+class RenewLease(PartitionOperation, frozen=True, array_like=True, tag=34):
+    """Take or keep a lease by Redis's clock."""
+
+    name: str
+    owner: str
+    ttl: int
+    """0 gives it back."""
+
+
+class ListHolds(PartitionOperation, frozen=True, array_like=True, tag=35):
+    """Read a bounded part of the partition's open reservations in order of expiry."""
+
+    account_id: str
+    """Only this account's; "" for all."""
+    after_time: int
+    after_member: str
+    limit: int
+    """How many records to look at, at most 1,000."""
+
+
+Operation = (
+    Reserve
+    | Charge
+    | Commit
+    | Release
+    | Extend
+    | ReadBalance
+    | ReadReservation
+    | ApplyGrant
+    | VoidGrant
+    | Configure
+    | LoadAccount
+    | RestoreReservation
+    | Evict
+    | CancelWait
+    | RebuildAccount
+    | RetireReservations
+    | ConfirmFlush
+    | RenewLease
+    | ListHolds
+)

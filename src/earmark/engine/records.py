@@ -1,0 +1,73 @@
+"""Stream records: what the batch script appends and the flusher writes to SQL.
+
+One stream element holds what one script call settled: `[format, epoch, first_seq, now, [record, ...]]` in msgpack,
+under the id `<last seq>-0`. Records of one element have consecutive seqs.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["STREAM_FIELD", "StreamElement", "StreamRecord", "decode_element"]
+
+STREAM_FIELD = b"e"
+
+
+class StreamRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One settled event. Amounts in microcredits, times in microseconds; 0, "" and () where a field says nothing."""
+
+    kind: int
+    """`EntryKind`. Below 20 it is a ledger entry with a number."""
+    account_id: str
+    entry_number: int
+    time: int
+    amount: int
+    """>= 0; the kind gives the direction. What was charged, granted, expired, voided, repaid; 0 for RELEASE and EXPIRED_HOLD."""
+    available_after: int
+    allocations: tuple[int, ...]
+    """Three numbers each: grant, kind, amount. A charge's debt is its amount less their sum."""
+    admin_seq: int
+    """Of the administrative change that this applies (GRANT, GRANT_VOIDED by VoidGrant, CONFIGURED, ADMIN_REFUSED); else 0."""
+    settlement: str
+    """`Settlement` as JSON."""
+    digest: str
+    """The reservation, for CHARGE, RELEASE, EXPIRED_HOLD; "" otherwise."""
+    reserved: int
+    uncollected: int
+    late: int
+    create_time: int
+    """The reservation's."""
+    expire_time: int
+    """The reservation's; for GRANT the grant's."""
+    price_version: int
+    content: str
+    """The reservation's content digest."""
+    details: str
+    """The reservation's `Details` as JSON."""
+    grant: int
+    """The grant's number, for GRANT, GRANT_EXPIRED, GRANT_VOIDED, DEBT_REPAID."""
+    grant_kind: int
+    refusal: int
+    """`RefusalCode`, for ADMIN_REFUSED."""
+
+
+class StreamElement(msgspec.Struct, frozen=True, array_like=True):
+    """What one script call settled."""
+
+    format: int
+    epoch: int
+    first_seq: int
+    now: int
+    records: tuple[StreamRecord, ...]
+
+
+_decoder = msgspec.msgpack.Decoder(StreamElement)
+
+
+def decode_element(blob: bytes) -> StreamElement:
+    """Decode a stream element.
+
+    Raises:
+        msgspec.ValidationError: for bytes that no script of a known release wrote.
+    """
+    return _decoder.decode(blob)

@@ -1,0 +1,219 @@
+"""Results of operations, as the batch script and the reference store answer them.
+
+Arrays with a tag, like the operations. A `Refusal` is an expected outcome; the server turns it into an error.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+import msgspec
+
+__all__ = [
+    "AccountMissing",
+    "Again",
+    "Applied",
+    "BalanceRead",
+    "BalanceView",
+    "BatchReply",
+    "Bug",
+    "Done",
+    "HoldsRead",
+    "LeaseRenewed",
+    "RefusalCode",
+    "Refused",
+    "ReservationMissing",
+    "ReservationRead",
+    "ReservationView",
+    "Result",
+    "Swept",
+    "Waiting",
+]
+
+
+@unique
+class RefusalCode(IntEnum):
+    """Why an operation changed nothing. `numbers` of the refusal are named in `REFUSAL_NUMBERS`."""
+
+    REQUEST_ID_REUSED = 1
+    ACCOUNT_SUSPENDED = 2
+    NOT_A_MEMBER = 3
+    INSUFFICIENT_CREDITS = 4
+    ALREADY_COMMITTED = 5
+    ALREADY_RELEASED = 6
+    RESERVATION_EXPIRED = 7
+    OVERAGE_REJECTED = 8
+    INVALID_AMOUNT = 9
+    TOO_MANY_GRANTS = 10
+    GRANT_NOT_FOUND = 11
+    TOO_MANY_EXTENSIONS = 12
+    STALE = 13
+    """The load or restore came too late, or the eviction found the account in use: look again."""
+    INVALID_TTL = 14
+
+
+REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {
+    RefusalCode.INSUFFICIENT_CREDITS: ("available_micros", "required_micros", "shortfall_micros"),
+    RefusalCode.ALREADY_COMMITTED: ("charged_micros",),
+    RefusalCode.RESERVATION_EXPIRED: ("available_micros", "required_micros", "shortfall_micros"),
+    RefusalCode.OVERAGE_REJECTED: ("reserved_micros", "required_micros", "shortfall_micros"),
+    RefusalCode.TOO_MANY_GRANTS: ("max_grants",),
+    RefusalCode.TOO_MANY_EXTENSIONS: ("max_extensions",),
+}
+
+
+class BalanceView(msgspec.Struct, frozen=True, array_like=True):
+    """An account's totals, in microcredits; `next_expire_time` is 0 if nothing available expires."""
+
+    available: int
+    reserved: int
+    debt: int
+    charged: int
+    expiring_soon: int
+    next_expire_time: int
+    version: int
+    entry_number: int
+
+
+class ReservationView(msgspec.Struct, frozen=True, array_like=True):
+    """A record; `settle_time` 0 while ACTIVE. `details` is "" once the record was shrunk: SQL has it."""
+
+    digest: str
+    state: int
+    reserved: int
+    charged: int
+    uncollected: int
+    late: int
+    create_time: int
+    expire_time: int
+    settle_time: int
+    price_version: int
+    allocations: tuple[int, ...]
+    """Three numbers each: grant, kind, amount."""
+    details: str
+    account_id: str
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """A Reserve, Charge, Commit, Release or Extend that took effect, now or before."""
+
+    replayed: bool
+    reservation: ReservationView
+    balance: BalanceView
+    would_refuse: bool = False
+    """The account only observes, and enforcement would have refused."""
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """An expected refusal: nothing changed."""
+
+    code: int
+    numbers: tuple[int, ...]
+
+
+class Again(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """More events were due than one script settles: send the operation again."""
+
+
+class AccountMissing(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Redis does not hold the account: load it from a SQL snapshot at or after `flushed`."""
+
+    generation: int
+    flushed: int
+
+
+class ReservationMissing(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Redis does not hold the record: look it up in a SQL snapshot at or after `flushed`."""
+
+    generation: int
+    flushed: int
+
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The operation has a ticket in the queue of its account: send it again when woken, and as a heartbeat."""
+
+    available: int
+    required: int
+
+
+class BalanceRead(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """The answer to ReadBalance."""
+
+    balance: BalanceView
+    grants: tuple[int, ...]
+    """Eight numbers a grant: number, kind, priority, expire_time, acquire_time, remaining, held, voided. Burn-down order."""
+
+
+class ReservationRead(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The answer to ReadReservation."""
+
+    reservation: ReservationView
+
+
+class Applied(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """The answer to an administrative operation, a load, a restore, an eviction, a cancelled wait or a rebuild."""
+
+    admin_seq: int
+    """The account's admin_seq now. Below the operation's: earlier ones are missing, nothing was applied."""
+    fresh: bool
+    """Whether this very operation took effect now."""
+    balance: BalanceView | None
+
+
+class HoldsRead(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """The answer to ListHolds; `next_member` is "" at the end."""
+
+    reservations: tuple[ReservationView, ...]
+    next_time: int
+    next_member: str
+
+
+class LeaseRenewed(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """The answer to RenewLease."""
+
+    held: bool
+    until: int
+
+
+class Swept(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """The answer to RetireReservations and ConfirmFlush: how many records went, or shrank."""
+
+    count: int
+
+
+class Bug(msgspec.Struct, frozen=True, array_like=True, tag=12):
+    """The script failed on this account: nothing of the batch changed it."""
+
+    message: str
+
+
+Result = (
+    Done
+    | Refused
+    | Again
+    | AccountMissing
+    | ReservationMissing
+    | Waiting
+    | BalanceRead
+    | ReservationRead
+    | Applied
+    | HoldsRead
+    | LeaseRenewed
+    | Swept
+    | Bug
+)
+
+
+class BatchReply(msgspec.Struct, frozen=True, array_like=True):
+    """The answer of the batch script to one call."""
+
+    format: int
+    status: int
+    """0 served; 1 the partition must recover (no meta key, another run id); 2 another epoch; 3 an unknown format."""
+    epoch: int
+    now: int
+    seq: int
+    flushed: int
+    due_left: bool
+    """Whether more due events wait."""
+    results: tuple[Result, ...]
