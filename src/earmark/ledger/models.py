@@ -1,0 +1,374 @@
+"""Values that the ledger takes and returns. Amounts in microcredits, times and durations in microseconds.
+
+Times count from 1970-01-01 UTC; 0 stands for "none" (a grant that never expires).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from earmark.domain.ids import ContentDigest, ReservationDigest
+from earmark.domain.states import Enforcement, EntryKind, GrantKind, Outcome, ReservationState
+from earmark.engine.operations import ApplyGrant, Configure, Details, Settlement, VoidGrant
+
+__all__ = [
+    "AccountChanges",
+    "AccountProjection",
+    "AccountRecord",
+    "AdminOutcome",
+    "AdminState",
+    "AdminTicket",
+    "Allocation",
+    "Conflict",
+    "Contacts",
+    "EndedReservation",
+    "EntryFilter",
+    "EntryPosition",
+    "EntryRecord",
+    "Fenced",
+    "FlushOutcome",
+    "GrantProjection",
+    "GrantRecord",
+    "MemberRecord",
+    "MemberRole",
+    "NewAccount",
+    "NewGrant",
+    "PartitionPosition",
+    "StoreIdentity",
+    "Thresholds",
+    "Written",
+]
+
+
+class StoreIdentity(Struct, frozen=True):
+    """What Redis and SQL must agree on before they may be used together."""
+
+    store_id: str
+    """A UUID as text."""
+    partitions: int
+    format: int
+    for_tests: bool
+    """Whether the store has a test clock."""
+
+
+class PartitionPosition(Struct, frozen=True):
+    """How far a partition is flushed, and which epoch may flush it."""
+
+    epoch: int
+    flushed_seq: int
+
+
+class Written(Struct, frozen=True):
+    """The flush is durable."""
+
+    flushed_seq: int
+    entries: int
+    """Entries inserted now."""
+    passed_over: int
+    """Records that the ledger held already, with the same content."""
+
+
+class Fenced(Struct, frozen=True):
+    """Another flusher went on, or the epoch was raised: nothing was written."""
+
+    position: PartitionPosition | None
+    """Where the partition stands; None if the store has no such partition."""
+
+
+class Conflict(Struct, frozen=True):
+    """The records contradict the ledger: nothing was written, and repeating will not help."""
+
+    account_id: str
+    """"" when the conflict is not about one account."""
+    entry_number: int
+    """0 when the conflict is not about one entry."""
+    message: str
+    """One sentence for the operator."""
+
+
+FlushOutcome = Written | Fenced | Conflict
+
+
+@unique
+class MemberRole(IntEnum):
+    """What a member may do; the numbers are those of the public proto."""
+
+    MEMBER = 1
+    ADMIN = 2
+
+
+class MemberRecord(Struct, frozen=True):
+    """A user who may spend an account's credits."""
+
+    user_id: str
+    role: MemberRole
+    create_time: int
+
+
+class Thresholds(Struct, frozen=True, omit_defaults=True):
+    """When an account's holder is warned; None for never, or for the catalog's horizon."""
+
+    low_balance: int | None = None
+    critical_balance: int | None = None
+    expiring_soon: int | None = None
+
+
+class Contacts(Struct, frozen=True, omit_defaults=True):
+    """Where alerts go."""
+
+    emails: tuple[str, ...] = ()
+    webhook_url: str = ""
+
+
+class NewAccount(Struct, frozen=True):
+    """What `Accounts.create` stores. Everything is valid already: the ledger checks no forms."""
+
+    account_id: str
+    display_name: str = ""
+    time_zone: str = "UTC"
+    overdraft_limit: int = 0
+    enforcement: Enforcement = Enforcement.BLOCK
+    thresholds: Thresholds = Thresholds()
+    contacts: Contacts = Contacts()
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class AccountChanges(Struct, frozen=True):
+    """What `Accounts.update` changes; UNSET leaves a field as it is."""
+
+    display_name: str | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
+    overdraft_limit: int | UnsetType = UNSET
+    enforcement: Enforcement | UnsetType = UNSET
+    thresholds: Thresholds | UnsetType = UNSET
+    contacts: Contacts | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
+
+
+class AccountRecord(Struct, frozen=True):
+    """An account as it was last configured (`admin_seq`); Redis may not have applied all of it (`applied_admin_seq`)."""
+
+    account_id: str
+    partition: int
+    display_name: str
+    suspended: bool
+    enforcement: Enforcement
+    time_zone: str
+    overdraft_limit: int
+    thresholds: Thresholds
+    contacts: Contacts
+    labels: dict[str, str]
+    create_time: int
+    update_time: int
+    admin_seq: int
+    applied_admin_seq: int
+    members: tuple[MemberRecord, ...] = ()
+    """By user id; left out (empty) in lists."""
+
+
+class NewGrant(Struct, frozen=True):
+    """What `Accounts.record_grant` stores."""
+
+    kind: GrantKind
+    amount: int
+    acquire_time: int
+    expire_time: int = 0
+    """0 for never."""
+    priority: int = 100
+    comment: str = ""
+    actor: str = ""
+    reservation_id: str = ""
+    """The public id of the reservation whose charge an ADJUSTMENT makes good."""
+
+
+class GrantRecord(Struct, frozen=True):
+    """A grant with what flushed entries used of it."""
+
+    account_id: str
+    number: int
+    """The admin_seq that created it; `format_grant_id` makes the public id."""
+    kind: GrantKind
+    amount: int
+    priority: int
+    acquire_time: int
+    expire_time: int
+    create_time: int
+    comment: str
+    actor: str
+    reservation_id: str
+    request_id: str
+    pending: bool
+    """Recorded, but no flushed record says that Redis has applied it."""
+    void: bool
+    """VoidGrant was applied: what returns from open reservations is voided too."""
+    charged: int
+    expired: int
+    voided: int
+    repaid: int
+
+    @property
+    def remaining(self) -> int:
+        """What flushed entries left of it: available, or held by open reservations."""
+        return self.amount - self.charged - self.expired - self.voided - self.repaid
+
+
+class AdminTicket(Struct, frozen=True):
+    """An administrative operation that SQL has recorded, ready to be relayed to Redis."""
+
+    account_id: str
+    admin_seq: int
+    replayed: bool
+    """An earlier call with this request id had recorded it."""
+    operation: ApplyGrant | VoidGrant | Configure
+
+
+@unique
+class AdminState(IntEnum):
+    """How far an administrative operation is, as flushed records tell."""
+
+    PENDING = 0
+    APPLIED = 1
+    REFUSED = 2
+
+
+class AdminOutcome(Struct, frozen=True):
+    """How an administrative operation ended."""
+
+    state: AdminState
+    refusal: int
+    """`RefusalCode` if it was refused, else 0."""
+
+
+class Allocation(Struct, frozen=True):
+    """The part of one grant that an entry used or gave back."""
+
+    grant: int
+    kind: GrantKind
+    amount: int
+
+
+class EntryPosition(Struct, frozen=True):
+    """Where an entry stands in the order of lists and exports; opaque to callers, who pass it back for the next page."""
+
+    time: int
+    account_key: int
+    entry_number: int
+
+
+class EntryRecord(Struct, frozen=True):
+    """One ledger entry."""
+
+    position: EntryPosition
+    account_id: str
+    entry_number: int
+    kind: EntryKind
+    amount: int
+    available_after: int
+    debt: int
+    """The part of a charge that became debt."""
+    time: int
+    allocations: tuple[Allocation, ...]
+    digest: ReservationDigest | None
+    """The reservation that it is about; of an adjustment, the one that it makes good."""
+    reserved: int
+    uncollected: int
+    late: bool
+    reservation_create_time: int
+    expire_time: int
+    """The reservation's; for GRANT the grant's."""
+    price_version: int
+    content: ContentDigest
+    request_id: str
+    admin_seq: int
+    grant: int
+    """The grant's number, for GRANT, GRANT_EXPIRED, GRANT_VOIDED, DEBT_REPAID; else 0."""
+    grant_kind: int
+    details: Details
+    settlement: Settlement
+    partition: int
+    seq: int
+    epoch: int
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the generation ended; None for entries that are about none."""
+        match self.kind:
+            case EntryKind.CHARGE:
+                return Outcome.SUCCEEDED
+            case EntryKind.RELEASE:
+                return Outcome.FAILED
+            case EntryKind.EXPIRED_HOLD:
+                return Outcome.EXPIRED
+            case _:
+                return None
+
+
+class EntryFilter(Struct, frozen=True):
+    """Selects entries: they must pass every field that is set."""
+
+    account_id: str | None = None
+    start_time: int | None = None
+    """At or after."""
+    end_time: int | None = None
+    """Before."""
+    kinds: tuple[EntryKind, ...] = ()
+    """Any of these; all if empty."""
+    operation: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    """All of these."""
+    min_amount: int | None = None
+    max_amount: int | None = None
+    outcome: Outcome | None = None
+    digest: ReservationDigest | None = None
+    request_id: str | None = None
+
+
+class EndedReservation(Struct, frozen=True):
+    """A reservation that ended, as its last entry tells."""
+
+    account_id: str
+    digest: ReservationDigest
+    state: ReservationState
+    reserved: int
+    charged: int
+    uncollected: int
+    late: bool
+    create_time: int
+    expire_time: int
+    settle_time: int
+    price_version: int
+    entry_number: int
+    allocations: tuple[Allocation, ...]
+    details: Details
+    settlement: Settlement
+
+
+class GrantProjection(Struct, frozen=True):
+    """What flushed entries left of a grant."""
+
+    number: int
+    kind: GrantKind
+    remaining: int
+    expire_time: int
+    void: bool
+
+
+class AccountProjection(Struct, frozen=True):
+    """An account's totals as flushed entries make them, for comparison with Redis."""
+
+    account_id: str
+    entry_number: int
+    applied_admin_seq: int
+    granted: int
+    charged: int
+    expired: int
+    voided: int
+    repaid: int
+    debt: int
+    uncollected: int
+    grants: tuple[GrantProjection, ...]
+    """Those with something left, by number."""
