@@ -1,0 +1,260 @@
+"""Grants, voids, configuration; loads, restores and evictions."""
+
+from __future__ import annotations
+
+from earmark.credits import MAX_MICROS
+from earmark.domain.states import EntryKind, ReservationState
+from earmark.engine.memory.model import Account, Allocations, Grant, Record
+from earmark.engine.memory.partition import Partition
+from earmark.engine.operations import (
+    ApplyGrant,
+    Configure,
+    Evict,
+    LoadAccount,
+    RebuildAccount,
+    RestoreReservation,
+    VoidGrant,
+)
+from earmark.engine.results import Applied, RefusalCode, Refused
+
+__all__ = ["administer", "evict", "load", "rebuild", "restore"]
+
+Administrative = ApplyGrant | VoidGrant | Configure
+
+
+def _applied(partition: Partition, account: Account, *, fresh: bool) -> Applied:
+    return Applied(account.admin_seq, fresh, partition.balance(account))
+
+
+def administer(partition: Partition, account: Account, operation: Administrative) -> Applied | Refused:
+    """Apply an administrative operation if it is the next one; otherwise change nothing."""
+    if operation.admin_seq != account.admin_seq + 1:
+        return _applied(partition, account, fresh=False)
+    account.admin_seq = operation.admin_seq
+    refused: Refused | None = None
+    match operation:
+        case ApplyGrant():
+            refused = _apply_grant(partition, account, operation)
+        case VoidGrant():
+            refused = _void_grant(partition, account, operation)
+        case Configure():
+            _configure(partition, account, operation)
+    account.changed(partition.now)
+    return refused or _applied(partition, account, fresh=True)
+
+
+def _refuse(
+    partition: Partition,
+    account: Account,
+    operation: ApplyGrant | VoidGrant,
+    code: RefusalCode,
+    numbers: tuple[int, ...] = (),
+) -> Refused:
+    # The admin_seq is consumed all the same: the operations behind it must not wait for ever.
+    partition.append(
+        EntryKind.ADMIN_REFUSED,
+        account,
+        time=partition.now,
+        admin_seq=operation.admin_seq,
+        settlement=operation.settlement,
+        refusal=code,
+    )
+    return Refused(code, numbers)
+
+
+def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) -> Refused | None:
+    if len(account.grants) >= operation.max_grants:
+        return _refuse(partition, account, operation, RefusalCode.TOO_MANY_GRANTS, (operation.max_grants,))
+    if account.granted + operation.amount > MAX_MICROS:
+        return _refuse(partition, account, operation, RefusalCode.INVALID_AMOUNT)
+    now = partition.now
+    grant = Grant(
+        number=operation.admin_seq,
+        kind=operation.kind,
+        priority=operation.priority,
+        expire_time=operation.expire_time,
+        acquire_time=operation.acquire_time,
+        remaining=operation.amount,
+    )
+    account.grants[grant.number] = grant
+    account.granted += operation.amount
+    partition.append(
+        EntryKind.GRANT,
+        account,
+        time=now,
+        amount=operation.amount,
+        admin_seq=operation.admin_seq,
+        settlement=operation.settlement,
+        grant=grant,
+        expire_time=operation.expire_time,
+    )
+    repaid = min(account.debt, grant.remaining)
+    if repaid:
+        account.debt -= repaid
+        grant.remaining -= repaid
+        partition.append_about_grant(EntryKind.DEBT_REPAID, account, grant, repaid, time=now)
+    if grant.ended_by(now) and grant.remaining:
+        amount = grant.remaining
+        grant.remaining = 0
+        account.expired += amount
+        partition.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, amount, time=now)
+    return None
+
+
+def _void_grant(partition: Partition, account: Account, operation: VoidGrant) -> Refused | None:
+    grant = account.grants.get(operation.grant)
+    if grant is None:
+        return _refuse(partition, account, operation, RefusalCode.GRANT_NOT_FOUND)
+    amount = grant.remaining
+    grant.remaining = 0
+    grant.voided = True
+    account.voided += amount
+    partition.append(
+        EntryKind.GRANT_VOIDED,
+        account,
+        time=partition.now,
+        amount=amount,
+        allocations={grant.key: amount},
+        admin_seq=operation.admin_seq,
+        settlement=operation.settlement,
+        grant=grant,
+    )
+    return None
+
+
+def _configure(partition: Partition, account: Account, operation: Configure) -> None:
+    account.suspended = operation.suspended
+    account.enforcement = operation.enforcement
+    account.overdraft_limit = operation.overdraft_limit
+    account.members |= set(operation.members_added)
+    account.members -= set(operation.members_removed)
+    partition.append(EntryKind.CONFIGURED, account, time=partition.now, admin_seq=operation.admin_seq)
+
+
+def load(partition: Partition, operation: LoadAccount) -> Applied | Refused:
+    """Bring an account from SQL, if it is still missing and nothing was evicted since the miss."""
+    present = partition.accounts.get(operation.account_id)
+    if present is not None:
+        return _applied(partition, present, fresh=False)
+    if operation.generation != partition.evict_generation:
+        return Refused(RefusalCode.STALE, ())
+    account = _from_sql(partition, operation)
+    partition.accounts[account.account_id] = account
+    # Nothing that ended while the account was away may be spent by what follows in this very batch.
+    ended = [grant for grant in account.grants.values() if grant.ended_by(partition.now)]
+    for grant in sorted(ended, key=lambda grant: (grant.expire_time, grant.number)):
+        partition.expire_grant(account, grant)
+    return _applied(partition, account, fresh=True)
+
+
+def _from_sql(partition: Partition, operation: LoadAccount | RebuildAccount) -> Account:
+    return Account(
+        account_id=operation.account_id,
+        version=partition.now,
+        touched=partition.now,
+        entry_number=operation.entry_number,
+        charged=operation.charged,
+        granted=operation.granted,
+        expired=operation.expired,
+        voided=operation.voided,
+        debt=operation.debt,
+        suspended=operation.suspended,
+        enforcement=operation.enforcement,
+        overdraft_limit=operation.overdraft_limit,
+        admin_seq=operation.admin_seq,
+        members=set(operation.members),
+        grants={grant.number: grant for grant in _grants(operation.grants)},
+    )
+
+
+def _grants(numbers: tuple[int, ...]) -> list[Grant]:
+    rows = [numbers[start : start + 7] for start in range(0, len(numbers), 7)]
+    return [
+        Grant(number, kind, priority, expire_time, acquire_time, remaining, voided=voided == 1)
+        for number, kind, priority, expire_time, acquire_time, remaining, voided in rows
+    ]
+
+
+def restore(partition: Partition, account: Account, operation: RestoreReservation) -> Applied | Refused:
+    """Bring an ended record from SQL, if it is still missing and nothing was retired since the miss."""
+    if operation.digest in partition.records:
+        return _applied(partition, account, fresh=False)
+    if operation.generation != partition.retire_generation:
+        return Refused(RefusalCode.STALE, ())
+    partition.records[operation.digest] = _ended(partition, operation)
+    return _applied(partition, account, fresh=True)
+
+
+def _ended(partition: Partition, operation: RestoreReservation) -> Record:
+    numbers = operation.allocations
+    allocations: Allocations = {
+        (numbers[start], numbers[start + 1]): numbers[start + 2] for start in range(0, len(numbers), 3)
+    }
+    state = ReservationState(operation.state)
+    observed = operation.uncollected if state is ReservationState.EXPIRED else 0
+    return Record(
+        digest=operation.digest,
+        account_id=operation.account_id,
+        state=state,
+        content=operation.content,
+        reserved=operation.reserved,
+        charged=operation.charged,
+        uncollected=operation.uncollected,
+        late=operation.late,
+        create_time=operation.create_time,
+        expire_time=operation.expire_time,
+        settle_time=operation.settle_time,
+        price_version=operation.price_version,
+        details=operation.details,
+        allocations=allocations,
+        whole=operation.reserved + observed,
+        ended_at=partition.now,
+    )
+
+
+def evict(partition: Partition, account: Account, operation: Evict) -> Applied | Refused:
+    """Drop an idle account that SQL holds completely."""
+    in_use = (
+        any(
+            record.account_id == account.account_id and record.state is ReservationState.ACTIVE
+            for record in partition.records.values()
+        )
+        or any(ticket.live(partition.now) for ticket in account.queue)
+        or account.entry_seq > partition.flushed
+        or account.touched > operation.idle_before
+        or account.admin_seq != operation.admin_seq
+    )
+    if in_use:
+        return Refused(RefusalCode.STALE, ())
+    del partition.accounts[account.account_id]
+    partition.evict_generation += 1
+    return Applied(account.admin_seq, fresh=True, balance=None)
+
+
+def rebuild(partition: Partition, operation: RebuildAccount) -> Applied:
+    """Replace an account by SQL's state; the holds that SQL does not know as ended keep what their grants can give."""
+    account = _from_sql(partition, operation)
+    previous = partition.accounts.get(operation.account_id)
+    if previous is not None:
+        account.queue = previous.queue
+    for ended in operation.ended:
+        partition.records[ended.digest] = _ended(partition, ended)
+    kept = set(operation.holds)
+    for record in sorted(partition.records.values(), key=lambda record: (record.create_time, record.digest)):
+        if record.account_id != account.account_id or record.state is not ReservationState.ACTIVE:
+            continue
+        if record.digest not in kept:
+            del partition.records[record.digest]
+            continue
+        allocations: Allocations = {}
+        for (number, kind), amount in record.allocations.items():
+            grant = account.grants.get(number)
+            part = min(amount, grant.remaining) if grant else 0
+            if grant and part:
+                grant.remaining -= part
+                grant.held += part
+                allocations[number, kind] = part
+        record.allocations = allocations
+        record.reserved = sum(allocations.values())
+    partition.accounts[account.account_id] = account
+    return _applied(partition, account, fresh=True)

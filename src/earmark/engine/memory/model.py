@@ -1,0 +1,230 @@
+"""What a partition holds: accounts, their grants and waiters, and reservation records, as plain objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from earmark.domain.states import Enforcement, ReservationState, burn_down_rank
+from earmark.engine.results import BalanceView, ReservationView
+
+__all__ = ["TICKET_LIFE", "Account", "Allocations", "Grant", "Lease", "Record", "Ticket", "flatten"]
+
+TICKET_LIFE = 5_000_000
+"""Microseconds after which a ticket that nobody repeated has lapsed."""
+
+Allocations = dict[tuple[int, int], int]
+"""Microcredits by grant (number and kind), in the order in which they were taken."""
+
+
+def flatten(allocations: Mapping[tuple[int, int], int]) -> tuple[int, ...]:
+    """Return three numbers an allocation: grant, kind, amount."""
+    return tuple(number for (grant, kind), amount in allocations.items() for number in (grant, kind, amount))
+
+
+@dataclass(slots=True)
+class Grant:
+    """What is left of a grant: `remaining` is available, `held` is reserved."""
+
+    number: int
+    kind: int
+    priority: int
+    expire_time: int
+    """0 for never."""
+    acquire_time: int
+    remaining: int
+    held: int = 0
+    voided: bool = False
+    expired: bool = False
+    """Whether its expiry has been settled."""
+
+    @property
+    def live(self) -> bool:
+        """Whether anything is left of it."""
+        return self.remaining > 0 or self.held > 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The grant in an allocation."""
+        return self.number, self.kind
+
+    def ended_by(self, time: int) -> bool:
+        """Tell whether the grant had expired at this time."""
+        return 0 < self.expire_time <= time
+
+    def burn_down_key(self) -> tuple[int, bool, int, int, int, int]:
+        """Sort by who is spent first: priority, then what expires first, then free before paid, then the oldest."""
+        return (
+            self.priority,
+            self.expire_time == 0,
+            self.expire_time,
+            burn_down_rank(self.kind),
+            self.acquire_time,
+            self.number,
+        )
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A place in the queue of an account."""
+
+    key: str
+    owner: str
+    deadline: int
+    seen: int
+
+    def kept(self, now: int) -> bool:
+        """Tell whether its caller still repeats."""
+        return now < self.seen + TICKET_LIFE
+
+    def live(self, now: int) -> bool:
+        """Tell whether it holds up those behind it."""
+        return self.kept(now) and now < self.deadline
+
+
+@dataclass(slots=True)
+class Lease:
+    """Who may do a job of the partition, and until when."""
+
+    owner: str
+    until: int
+
+
+@dataclass(slots=True)
+class Record:
+    """A reservation."""
+
+    digest: str
+    account_id: str
+    state: ReservationState
+    content: str
+    """"" for a tombstone: a Release that came before its Reserve."""
+    reserved: int
+    charged: int
+    uncollected: int
+    late: bool
+    create_time: int
+    expire_time: int
+    settle_time: int
+    price_version: int
+    details: str
+    allocations: Allocations
+    whole: int
+    """What a Commit without an actual means: reserved, and on an account that observes also what could not be."""
+    extensions: dict[str, str] = field(default_factory=dict)
+    """Content by extension digest, of those that added credits."""
+    ended_at: int = 0
+    """The `now` that settled it; it is retired a replay window later."""
+    entry_seq: int = 0
+    """Seq of the entry that ended it; 0 if it has none or SQL is known to hold it."""
+
+    def view(self) -> ReservationView:
+        """Show the record as results do."""
+        return ReservationView(
+            digest=self.digest,
+            state=self.state,
+            reserved=self.reserved,
+            charged=self.charged,
+            uncollected=self.uncollected,
+            late=int(self.late),
+            create_time=self.create_time,
+            expire_time=self.expire_time,
+            settle_time=self.settle_time,
+            price_version=self.price_version,
+            allocations=flatten(self.allocations),
+            details=self.details,
+            account_id=self.account_id,
+        )
+
+
+@dataclass(slots=True)
+class Account:
+    """Totals and configuration of an account, its grants and its queue."""
+
+    account_id: str
+    version: int
+    touched: int
+    entry_number: int = 0
+    entry_seq: int = 0
+    """Seq of its last record in the stream."""
+    charged: int = 0
+    granted: int = 0
+    expired: int = 0
+    voided: int = 0
+    debt: int = 0
+    suspended: bool = False
+    enforcement: int = Enforcement.BLOCK
+    overdraft_limit: int = 0
+    admin_seq: int = 0
+    members: set[str] = field(default_factory=set)
+    grants: dict[int, Grant] = field(default_factory=dict)
+    queue: list[Ticket] = field(default_factory=list)
+
+    @property
+    def available(self) -> int:
+        """Microcredits that can be reserved or charged."""
+        return sum(grant.remaining for grant in self.grants.values())
+
+    @property
+    def reserved(self) -> int:
+        """Microcredits that open reservations hold."""
+        return sum(grant.held for grant in self.grants.values())
+
+    @property
+    def overdraft_room(self) -> int:
+        """Microcredits by which the debt may still grow."""
+        return max(0, self.overdraft_limit - self.debt)
+
+    @property
+    def observes(self) -> bool:
+        """Whether it counts and refuses nothing for its balance."""
+        return self.enforcement == Enforcement.OBSERVE
+
+    def burn_down(self) -> Iterator[Grant]:
+        """Yield the grants in the order in which they are spent."""
+        yield from sorted(self.grants.values(), key=Grant.burn_down_key)
+
+    def plan(self, amount: int) -> Allocations:
+        """Say which grants would give this amount; it must be available."""
+        allocations: Allocations = {}
+        for grant in self.burn_down():
+            part = min(amount, grant.remaining)
+            if part:
+                allocations[grant.key] = part
+                amount -= part
+        assert amount == 0, "planned more than is available"
+        return allocations
+
+    def take(self, amount: int) -> Allocations:
+        """Take this amount out of what is available; the caller says where it goes."""
+        allocations = self.plan(amount)
+        for (number, _), part in allocations.items():
+            self.grants[number].remaining -= part
+        return allocations
+
+    def hold(self, amount: int) -> Allocations:
+        """Turn this amount from available to reserved."""
+        allocations = self.take(amount)
+        for (number, _), part in allocations.items():
+            self.grants[number].held += part
+        return allocations
+
+    def changed(self, now: int) -> None:
+        """Note that an operation or a due event changed the account."""
+        self.grants = {number: grant for number, grant in self.grants.items() if grant.live}
+        self.version += 1
+        self.touched = now
+
+    def balance(self, now: int, horizon: int) -> BalanceView:
+        """Show the totals as results do."""
+        expiring = [grant for grant in self.grants.values() if grant.remaining and grant.expire_time]
+        return BalanceView(
+            available=self.available,
+            reserved=self.reserved,
+            debt=self.debt,
+            charged=self.charged,
+            expiring_soon=sum(grant.remaining for grant in expiring if grant.expire_time <= now + horizon),
+            next_expire_time=min((grant.expire_time for grant in expiring), default=0),
+            version=self.version,
+            entry_number=self.entry_number,
+        )

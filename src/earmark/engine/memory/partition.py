@@ -1,0 +1,180 @@
+"""The state of one partition, and the steps that every operation is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from earmark.domain.states import EntryKind, ReservationState
+from earmark.engine.memory.model import Account, Allocations, Grant, Lease, Record, flatten
+from earmark.engine.records import StreamRecord
+from earmark.engine.results import BalanceView, Done, RefusalCode, Refused
+
+__all__ = ["MAX_DUE", "Partition"]
+
+MAX_DUE = 256
+"""Due events that one script settles."""
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition. `now` is the time of the batch that runs."""
+
+    replay_window: int
+    horizon: int
+    now: int = 0
+    flushed: int = 0
+    evict_generation: int = 0
+    retire_generation: int = 0
+    accounts: dict[str, Account] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    stream: list[StreamRecord] = field(default_factory=list)
+    """Every settled event; the seq of a record is its index plus one."""
+
+    def balance(self, account: Account) -> BalanceView:
+        """Show an account's totals now."""
+        return account.balance(self.now, self.horizon)
+
+    def done(self, account: Account, record: Record, *, replayed: bool = False, would_refuse: bool = False) -> Done:
+        """Answer with a record and the present balance."""
+        return Done(replayed, record.view(), self.balance(account), would_refuse)
+
+    def find(self, account: Account, digest: str) -> Record | None:
+        """Return a record of this account: a forged id may pair an account with another's digest."""
+        record = self.records.get(digest)
+        return record if record is not None and record.account_id == account.account_id else None
+
+    # Entries
+
+    def append(
+        self,
+        kind: EntryKind,
+        account: Account,
+        *,
+        time: int,
+        amount: int = 0,
+        allocations: Allocations | None = None,
+        admin_seq: int = 0,
+        settlement: str = "",
+        record: Record | None = None,
+        grant: Grant | None = None,
+        expire_time: int = 0,
+        refusal: RefusalCode | None = None,
+    ) -> None:
+        """Append a record to the stream, with the next entry number if it is a ledger entry."""
+        numbered = kind < EntryKind.CONFIGURED
+        if numbered:
+            account.entry_number += 1
+        self.stream.append(
+            StreamRecord(
+                kind=kind,
+                account_id=account.account_id,
+                entry_number=account.entry_number if numbered else 0,
+                time=time,
+                amount=amount,
+                available_after=account.available if numbered else 0,
+                allocations=flatten(allocations or {}),
+                admin_seq=admin_seq,
+                settlement=settlement,
+                digest=record.digest if record else "",
+                reserved=record.reserved if record else 0,
+                uncollected=record.uncollected if record else 0,
+                late=int(record.late) if record else 0,
+                create_time=record.create_time if record else 0,
+                expire_time=record.expire_time if record else expire_time,
+                price_version=record.price_version if record else 0,
+                content=record.content if record else "",
+                details=record.details if record else "",
+                grant=grant.number if grant else 0,
+                grant_kind=grant.kind if grant else 0,
+                refusal=refusal or 0,
+            )
+        )
+        account.entry_seq = len(self.stream)
+        if record:
+            record.entry_seq = len(self.stream)
+            record.ended_at = self.now
+
+    def append_about_grant(self, kind: EntryKind, account: Account, grant: Grant, amount: int, *, time: int) -> None:
+        """Append an entry that moves an amount of one grant."""
+        self.append(kind, account, time=time, amount=amount, allocations={grant.key: amount}, grant=grant)
+
+    # Credits that come back
+
+    def give_back(self, account: Account, allocations: Allocations, time: int) -> list[tuple[EntryKind, Grant, int]]:
+        """Return held amounts to their grants as of `time`; what cannot become available is told as entries to append.
+
+        The entry that ended the reservation stands before these.
+        """
+        effects: list[tuple[EntryKind, Grant, int]] = []
+        for (number, _), amount in allocations.items():
+            grant = account.grants[number]
+            grant.held -= amount
+            if grant.voided:
+                account.voided += amount
+                effects.append((EntryKind.GRANT_VOIDED, grant, amount))
+            elif grant.ended_by(time):
+                account.expired += amount
+                effects.append((EntryKind.GRANT_EXPIRED, grant, amount))
+            else:
+                repaid = min(account.debt, amount)
+                if repaid:
+                    account.debt -= repaid
+                    effects.append((EntryKind.DEBT_REPAID, grant, repaid))
+                grant.remaining += amount - repaid
+        return effects
+
+    def append_effects(self, account: Account, effects: list[tuple[EntryKind, Grant, int]], time: int) -> None:
+        """Append what `give_back` told."""
+        for kind, grant, amount in effects:
+            self.append_about_grant(kind, account, grant, amount, time=time)
+
+    # Due events
+
+    def settle_due(self) -> bool:
+        """Settle what is due, the earliest first, at most MAX_DUE; tell whether more is left."""
+        due: list[tuple[int, int, bytes, int, Record | Grant]] = [
+            (record.expire_time, 0, record.digest.encode(), 0, record)
+            for record in self.records.values()
+            if record.state is ReservationState.ACTIVE and record.expire_time <= self.now
+        ]
+        due += [
+            (grant.expire_time, 1, account_id.encode(), grant.number, grant)
+            for account_id, account in self.accounts.items()
+            for grant in account.grants.values()
+            if not grant.expired and grant.ended_by(self.now)
+        ]
+        due.sort(key=lambda event: event[:4])
+        for _, _, account_id, _, event in due[:MAX_DUE]:
+            match event:
+                case Record():
+                    self._expire_hold(event)
+                case Grant():
+                    self.expire_grant(self.accounts[account_id.decode()], event)
+        return len(due) > MAX_DUE
+
+    def _expire_hold(self, record: Record) -> None:
+        account = self.accounts[record.account_id]
+        time = record.expire_time
+        effects = self.give_back(account, record.allocations, time)
+        record.state = ReservationState.EXPIRED
+        record.settle_time = time
+        record.allocations = {}
+        self.append(EntryKind.EXPIRED_HOLD, account, time=time, record=record)
+        self.append_effects(account, effects, time)
+        account.changed(self.now)
+
+    def expire_grant(self, account: Account, grant: Grant) -> None:
+        """Let what is available of a grant expire; what is reserved still pays for its generations."""
+        grant.expired = True
+        amount = grant.remaining
+        if amount:
+            grant.remaining = 0
+            account.expired += amount
+            # The last moment at which it was usable, so that a grant "until the 27th" expires on the 27th.
+            self.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, amount, time=grant.expire_time - 1)
+            account.changed(self.now)
+
+    def insufficient(self, available: int, required: int) -> Refused:
+        """Refuse for the balance, with its numbers."""
+        return Refused(RefusalCode.INSUFFICIENT_CREDITS, (available, required, max(0, required - available)))
