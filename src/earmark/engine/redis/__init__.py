@@ -1,0 +1,1 @@
+"""The Redis store: keys, scripts, the link, and what executes operations."""

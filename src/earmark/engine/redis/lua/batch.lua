@@ -1,0 +1,204 @@
+-- The batch script: executes up to a few hundred operations on one partition.
+--
+-- KEYS  accounts, reservations, deadlines, stream, meta, waiters, tickets (of one partition, in one slot)
+-- ARGV  1: msgpack of { format, epoch, run id, seen seq, replay window, horizon, operations }
+-- Result: msgpack of { format, status, epoch, now, seq, flushed, due left, results }
+--   status 0 served, 1 must recover (no meta, another run id, a seq behind what was seen), 2 another epoch, 3 format
+--
+-- Phases: fence; due events; operations; one write phase. Nothing is written unless the fence holds.
+
+local STATUS_RECOVER, STATUS_EPOCH, STATUS_FORMAT = 1, 2, 3
+
+local function fenced(status, epoch, seq)
+  return pack({ FORMAT, status, epoch, 0, seq, 0, false, {} })
+end
+
+-- The digest that an operation looks up: its third field, for those that have one.
+local HAS_DIGEST = { [1] = true, [2] = true, [3] = true, [4] = true, [5] = true, [7] = true }
+local LOADS = { [11] = true, [15] = true } -- work on an account that is missing
+
+local function execute(op)
+  local tag = op[1]
+  if tag >= 32 then
+    return partition_transitions[tag](op)
+  end
+  local account = account_of(op[2])
+  if not account and not LOADS[tag] then
+    return { ACCOUNT_MISSING, evict_generation, flushed }
+  end
+  return transitions[tag](account, op)
+end
+
+local function read_ahead(operations)
+  local ids, digests, seen = {}, {}, {}
+  for i = 1, #operations do
+    local op = operations[i]
+    local tag = op[1]
+    if tag < 32 then
+      if not seen[op[2]] then
+        seen[op[2]] = true
+        ids[#ids + 1] = op[2]
+      end
+      if HAS_DIGEST[tag] and not seen[op[3]] then
+        seen[op[3]] = true
+        digests[#digests + 1] = op[3]
+      end
+    end
+  end
+  prefetch(ACCOUNTS, ids, accounts, true)
+  prefetch(RESERVATIONS, digests, records, false)
+end
+
+local function execute_all(operations, due_left)
+  local results = {}
+  for i = 1, #operations do
+    local op = operations[i]
+    if due_left and op[1] < 32 then
+      results[i] = { AGAIN }
+    elseif op[1] < 32 and broken[op[2]] then
+      results[i] = { BUG, broken[op[2]] }
+    else
+      local fine, result = pcall(execute, op)
+      if not fine then
+        broken[op[1] < 32 and op[2] or ''] = tostring(result)
+        result = { BUG, tostring(result) }
+      end
+      results[i] = result
+    end
+  end
+  if next(broken) then -- what this call did to a broken account does not happen: neither do its answers
+    for i = 1, #operations do
+      local message = operations[i][1] < 32 and broken[operations[i][2]]
+      if message then
+        results[i] = { BUG, message }
+      end
+    end
+  end
+  return results
+end
+
+local function write_accounts()
+  local fields, gone = {}, {}
+  for id, account in pairs(accounts) do
+    if account and account.dirty and not broken[id] then
+      local tail = compact_grants(account)
+      if tail then
+        if #tail > 0 then
+          fields[#fields + 1] = tail_field(account)
+          fields[#fields + 1] = pack(tail)
+        else
+          gone[#gone + 1] = tail_field(account)
+        end
+      end
+      if account.members then
+        for user_id, present in pairs(account.members) do
+          if present then
+            fields[#fields + 1] = member_field(account, user_id)
+            fields[#fields + 1] = digits(account.doc[A_MEMBERS_GENERATION])
+          else
+            gone[#gone + 1] = member_field(account, user_id)
+          end
+        end
+      end
+      publish_changes(account)
+      fields[#fields + 1] = id
+      fields[#fields + 1] = pack(account.doc)
+    end
+  end
+  for i = 1, #fields, 2000 do
+    call('HSET', ACCOUNTS, unpack(fields, i, min(i + 1999, #fields)))
+  end
+  for i = 1, #gone, 2000 do
+    call('HDEL', ACCOUNTS, unpack(gone, i, min(i + 1999, #gone)))
+  end
+end
+
+local function write_records()
+  local fields = {}
+  for digest, id in pairs(dirty_records) do
+    if not broken[id] then
+      fields[#fields + 1] = digest
+      fields[#fields + 1] = pack(records[digest])
+    end
+  end
+  for i = 1, #fields, 2000 do
+    call('HSET', RESERVATIONS, unpack(fields, i, min(i + 1999, #fields)))
+  end
+end
+
+local function write_deadlines()
+  local set, gone = {}, {}
+  for member, deadline in pairs(deadlines) do
+    if not broken[deadline[2]] then
+      if deadline[1] then
+        set[#set + 1] = digits(deadline[1])
+        set[#set + 1] = member
+      else
+        gone[#gone + 1] = member
+      end
+    end
+  end
+  for i = 1, #set, 2000 do
+    call('ZADD', DEADLINES, unpack(set, i, min(i + 1999, #set)))
+  end
+  for i = 1, #gone, 2000 do
+    call('ZREM', DEADLINES, unpack(gone, i, min(i + 1999, #gone)))
+  end
+end
+
+-- Appends everything that settled as one stream element under the id of its last seq; returns that seq.
+local function write_entries(epoch)
+  if next(broken) then
+    local kept = {}
+    for i = 1, #entries do
+      if not broken[entries[i][2]] then
+        kept[#kept + 1] = entries[i]
+      end
+    end
+    entries = kept
+  end
+  if #entries == 0 then
+    return base_seq
+  end
+  local seq = base_seq + #entries
+  call('XADD', STREAM, digits(seq) .. '-0', 'e', pack({ FORMAT, epoch, base_seq + 1, now, entries }))
+  return seq
+end
+
+local wire_format, epoch, run_id, seen_seq, window, soon_horizon, operations = unpack(unpack_one(ARGV[1]))
+if wire_format ~= FORMAT then
+  return fenced(STATUS_FORMAT, 0, 0)
+end
+local meta = call('HMGET', META, 'epoch', 'run_id', 'seq', 'flushed', 'now', 'evict_generation', 'retire_generation',
+  'clock_offset')
+if not meta[1] or not meta[2] or meta[2] ~= run_id then
+  return fenced(STATUS_RECOVER, tonumber(meta[1] or '0'), tonumber(meta[3] or '0'))
+end
+base_seq = tonumber(meta[3])
+if base_seq < seen_seq then
+  return fenced(STATUS_RECOVER, tonumber(meta[1]), base_seq)
+end
+if tonumber(meta[1]) ~= epoch then
+  return fenced(STATUS_EPOCH, tonumber(meta[1]), base_seq)
+end
+flushed, evict_generation, retire_generation = tonumber(meta[4]), tonumber(meta[6]), tonumber(meta[7])
+replay_window, horizon = window, soon_horizon
+local clock = call('TIME')
+now = math.max(tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + tonumber(meta[8] or '0'), tonumber(meta[5]))
+
+local flushed_before, evicted_before, retired_before = flushed, evict_generation, retire_generation
+read_ahead(operations)
+local due_left = settle_due_events()
+local results = execute_all(operations, due_left)
+write_accounts()
+write_records()
+write_deadlines()
+local seq = write_entries(epoch)
+if seq ~= base_seq or next(dirty_records) or next(deadlines) then
+  call('HSET', META, 'seq', digits(seq), 'now', digits(now))
+end
+if flushed ~= flushed_before or evict_generation ~= evicted_before or retire_generation ~= retired_before then
+  call('HSET', META, 'flushed', digits(flushed), 'evict_generation', digits(evict_generation), 'retire_generation',
+    digits(retire_generation))
+end
+return pack({ FORMAT, 0, epoch, now, seq, flushed, due_left, results })

@@ -1,0 +1,131 @@
+-- What one call works on: documents and records are read once, changed in memory, and written in one phase at the end.
+-- An error in a transition (a bug) drops everything that the call did to that account and to no other.
+
+local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
+local min, floor, format = math.min, math.floor, string.format
+
+local now -- one moment for the whole call, microseconds
+local base_seq, flushed, evict_generation, retire_generation -- of the partition's meta
+local replay_window, horizon -- microseconds
+
+local accounts = {} -- account id -> { id, doc, dirty, tail_loaded, raised, members } or false: not in Redis
+local records = {} -- digest -> record, or false: not in Redis
+local dirty_records = {} -- digest -> account id
+local deadlines = {} -- member -> { score or false, account id }
+local entries = {} -- stream records in order
+local broken = {} -- account id -> message
+
+local transitions, partition_transitions = {}, {} -- by the operation's tag
+
+local function digits(number)
+  return format('%.0f', number)
+end
+
+local function account_of(id)
+  local account = accounts[id]
+  if account == nil then
+    local packed = call('HGET', ACCOUNTS, id)
+    account = packed and { id = id, doc = unpack_one(packed) } or false
+    accounts[id] = account
+  end
+  return account
+end
+
+local function record_of(digest)
+  local record = records[digest]
+  if record == nil then
+    local packed = call('HGET', RESERVATIONS, digest)
+    record = packed and unpack_one(packed) or false
+    records[digest] = record
+  end
+  return record
+end
+
+local function prefetch(key, fields, cache, wrap)
+  if #fields == 0 then
+    return
+  end
+  local packed = call('HMGET', key, unpack(fields))
+  for i = 1, #fields do
+    local value = packed[i]
+    if value then
+      value = unpack_one(value)
+      cache[fields[i]] = wrap and { id = fields[i], doc = value } or value
+    else
+      cache[fields[i]] = false
+    end
+  end
+end
+
+local function put_record(account, digest, record)
+  records[digest] = record
+  dirty_records[digest] = account.id
+end
+
+local function set_deadline(account, member, score)
+  deadlines[member] = { score, account.id }
+end
+
+-- The record's member moves to the second era: it may go when its replay window is over.
+local function retire_later(account, digest)
+  set_deadline(account, HOLD_MEMBER .. digest, RETIRE_ERA + now + replay_window)
+end
+
+local function grant_member(account, number)
+  return GRANT_MEMBER .. account.id .. '\0' .. format('%016.0f', number)
+end
+
+-- Members stand in fields of their own; a field counts only with the generation of the document, so that those that
+-- an eviction or a rebuild left behind mean nothing.
+local function member_field(account, user_id)
+  return account.id .. '\0m\0' .. user_id
+end
+
+local function is_member(account, user_id)
+  local known = account.members and account.members[user_id]
+  if known == nil then
+    local generation = call('HGET', ACCOUNTS, member_field(account, user_id))
+    known = generation ~= false and tonumber(generation) == account.doc[A_MEMBERS_GENERATION]
+  end
+  return known
+end
+
+-- Every operation or due event that changes an account calls this once.
+local function changed(account)
+  local doc = account.doc
+  doc[A_VERSION] = doc[A_VERSION] + 1
+  doc[A_TOUCHED] = now
+  account.dirty = true
+end
+
+-- Appends a stream record; kinds below 20 are ledger entries and take the account's next number.
+local function emit(account, kind, at, amount, allocations, admin_seq, settlement, grant, grant_kind, grant_expire, refusal)
+  local doc = account.doc
+  local number = 0
+  if kind < 20 then
+    number = doc[A_ENTRY_NUMBER] + 1
+    doc[A_ENTRY_NUMBER] = number
+  end
+  local n = #entries + 1
+  entries[n] = {
+    kind, account.id, number, at, amount, doc[A_AVAILABLE], allocations, admin_seq, settlement,
+    '', 0, 0, 0, 0, grant_expire or 0, 0, '', '', grant, grant_kind, refusal or 0,
+  }
+  doc[A_LAST_SEQ] = base_seq + n
+end
+
+-- Appends the entry that ends a reservation, and marks the record with it.
+local function emit_ending(account, kind, at, amount, allocations, settlement, digest, record)
+  local doc = account.doc
+  local number = doc[A_ENTRY_NUMBER] + 1
+  local n = #entries + 1
+  entries[n] = {
+    kind, account.id, number, at, amount, doc[A_AVAILABLE], allocations, 0, settlement,
+    digest, record[R_RESERVED], record[R_UNCOLLECTED], record[R_LATE], record[R_CREATE], record[R_EXPIRE],
+    record[R_PRICE_VERSION], record[R_CONTENT], record[R_DETAILS], 0, 0, 0,
+  }
+  doc[A_ENTRY_NUMBER] = number
+  doc[A_LAST_SEQ] = base_seq + n
+  record[R_ENTRY_NUMBER] = number
+  record[R_SEQ] = base_seq + n
+end

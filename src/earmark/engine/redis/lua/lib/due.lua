@@ -1,0 +1,79 @@
+-- Due events: holds that ended, grants that expired, in the order of their times, before anything else.
+
+local function expire_hold(account, digest, record)
+  local at = record[R_EXPIRE]
+  local caused = {}
+  settle_allocations(account, record[R_ALLOCATIONS], 0, at, caused)
+  record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = EXPIRED, at, {}
+  account.doc[A_OPEN] = account.doc[A_OPEN] - 1
+  emit_ending(account, K_EXPIRED_HOLD, at, 0, {}, '', digest, record)
+  emit_caused(account, caused, at)
+  put_record(account, digest, record)
+  retire_later(account, digest)
+  changed(account)
+end
+
+-- What is available of a grant expires; what is reserved stays and still pays.
+local function expire_grant(account, number, at)
+  local i = find_grant(account, number)
+  if not i then
+    return
+  end
+  local doc, grants = account.doc, account.doc[A_GRANTS]
+  local amount = grants[i + G_REMAINING]
+  if amount == 0 then
+    return
+  end
+  grants[i + G_REMAINING] = 0
+  doc[A_AVAILABLE] = doc[A_AVAILABLE] - amount
+  doc[A_EXPIRED] = doc[A_EXPIRED] + amount
+  local kind = grants[i + G_KIND]
+  emit(account, K_GRANT_EXPIRED, at, amount, { number, kind, amount }, 0, '', number, kind)
+  changed(account)
+end
+
+local function settle_due(member, score)
+  local tag, id = string.sub(member, 1, 1), string.sub(member, 2)
+  if tag == HOLD_MEMBER then
+    local record = record_of(id)
+    local account = record and account_of(record[R_ACCOUNT])
+    if account and record[R_STATE] == ACTIVE then
+      expire_hold(account, id, record)
+      return
+    end
+  else
+    local account = account_of(string.sub(id, 1, -18))
+    if account then
+      set_deadline(account, member, false)
+      expire_grant(account, tonumber(string.sub(id, -16)), score - 1)
+      return
+    end
+  end
+  call('ZREM', DEADLINES, member) -- names nothing that exists: recovery leaves such
+end
+
+-- Settles at most DUE_LIMIT events; returns whether more are due.
+local function settle_due_events()
+  local due = call('ZRANGEBYSCORE', DEADLINES, '-inf', digits(now), 'WITHSCORES', 'LIMIT', 0, DUE_LIMIT + 1)
+  local count = min(#due / 2, DUE_LIMIT)
+  if count == 0 then
+    return false
+  end
+  local digests = {}
+  for i = 1, count do
+    local member = due[2 * i - 1]
+    if string.sub(member, 1, 1) == HOLD_MEMBER and records[string.sub(member, 2)] == nil then
+      digests[#digests + 1] = string.sub(member, 2)
+    end
+  end
+  prefetch(RESERVATIONS, digests, records, false)
+  for i = 1, count do
+    local member = due[2 * i - 1]
+    local fine, message = pcall(settle_due, member, tonumber(due[2 * i]))
+    if not fine then
+      local record = records[string.sub(member, 2)]
+      broken[record and record[R_ACCOUNT] or string.sub(member, 2, -18)] = tostring(message)
+    end
+  end
+  return #due / 2 > DUE_LIMIT
+end

@@ -1,0 +1,48 @@
+-- What callers see of an account and of a record.
+
+local function balance_view(account)
+  local doc = account.doc
+  if doc[A_TAIL_COUNT] > 0 and now >= doc[A_TAIL_SOON_UNTIL] then
+    load_tail(account)
+  end
+  local grants = doc[A_GRANTS]
+  local soon, next_expire, within = 0, 0, now + horizon
+  if doc[A_TAIL_COUNT] > 0 then
+    soon, next_expire = doc[A_TAIL_SOON], doc[A_TAIL_NEXT_EXPIRE]
+  end
+  for i = 1, #grants, GRANT_STRIDE do
+    local expire, remaining = grants[i + G_EXPIRE], grants[i + G_REMAINING]
+    if expire ~= 0 and remaining > 0 then
+      if expire <= within then
+        soon = soon + remaining
+      end
+      if next_expire == 0 or expire < next_expire then
+        next_expire = expire
+      end
+    end
+  end
+  return {
+    doc[A_AVAILABLE], doc[A_RESERVED], doc[A_DEBT], doc[A_CHARGED], soon, next_expire, doc[A_VERSION],
+    doc[A_ENTRY_NUMBER],
+  }
+end
+
+local function reservation_view(digest, record)
+  return {
+    digest, record[R_STATE], record[R_RESERVED], record[R_CHARGED], record[R_UNCOLLECTED], record[R_LATE],
+    record[R_CREATE], record[R_EXPIRE], record[R_SETTLE], record[R_PRICE_VERSION], record[R_ALLOCATIONS],
+    record[R_DETAILS], record[R_ACCOUNT],
+  }
+end
+
+local function done(account, digest, record, replayed, would_refuse)
+  return { DONE, replayed, reservation_view(digest, record), balance_view(account), would_refuse or false }
+end
+
+local function refused(code, ...)
+  return { REFUSED, code, { ... } }
+end
+
+local function insufficient(available, required)
+  return { REFUSED, INSUFFICIENT_CREDITS, { available, required, required - available } }
+end

@@ -1,0 +1,49 @@
+-- Charge: reserve and commit in one step, in one namespace of request ids with Reserve.
+-- Precedence as Reserve. All or nothing, unless a minimum is accepted or the overdraft allowed.
+
+transitions[2] = function(account, op)
+  local _, _, digest, content, amount, min_amount, policy, price_version, details, settlement, user_id, wait, owner,
+    validate_only = unpack(op) -- Charge
+  local answer = replay_of(account, digest, content)
+  if answer then
+    return answer
+  end
+  answer = barred(account, user_id)
+  if answer then
+    leave_queue(account, digest, owner)
+    return answer
+  end
+  local doc = account.doc
+  if doc[A_CHARGED] + amount > MAX_MICROS then
+    leave_queue(account, digest, owner)
+    return refused(INVALID_AMOUNT)
+  end
+  local observing = doc[A_ENFORCEMENT] == OBSERVE
+  local room, would_refuse = 0, false
+  if policy == ALLOW_WITH_OVERDRAFT then
+    room = math.max(0, doc[A_OVERDRAFT] - doc[A_DEBT])
+  end
+  local taken
+  if observing then
+    would_refuse = doc[A_AVAILABLE] + room < min_amount
+    room = 0
+    taken = min(amount, doc[A_AVAILABLE])
+  else
+    taken, answer = affordable(account, digest, amount, min_amount, room, wait, owner, validate_only)
+    if not taken then
+      return answer
+    end
+  end
+  if validate_only then
+    return hypothetical(account, taken, 0, now, price_version, details, would_refuse)
+  end
+  local uncollected = 0
+  if observing or policy == ALLOW_WITH_OVERDRAFT then
+    uncollected = amount - taken -- with a minimum alone, less was asked for in the end
+  end
+  local record = new_record(account, content, taken, 0, now, price_version, details)
+  local allocations = {}
+  take_excess(account, taken, policy, allocations)
+  end_committed(account, digest, record, taken, uncollected, allocations, settlement)
+  return done(account, digest, record, false, would_refuse)
+end

@@ -1,0 +1,93 @@
+-- Commit: charge what a generation really used, give the rest back.
+-- COMMITTED: replay or ALREADY_COMMITTED; RELEASED: ALREADY_RELEASED; EXPIRED: the late commit, all or nothing unless
+-- the overdraft is allowed; ACTIVE: by overage policy. Answers DONE, RESERVATION_MISSING or REFUSED.
+
+-- Takes up to `excess` beyond the hold: what is available, then debt as far as the policy and the limit allow.
+-- Returns how much was taken, debt included.
+local function take_excess(account, excess, policy, allocations)
+  local doc = account.doc
+  local taken = min(excess, doc[A_AVAILABLE])
+  take(account, taken, allocations, false)
+  if policy == ALLOW_WITH_OVERDRAFT and taken < excess then
+    local debt = min(excess - taken, math.max(0, doc[A_OVERDRAFT] - doc[A_DEBT]))
+    doc[A_DEBT] = doc[A_DEBT] + debt
+    taken = taken + debt
+  end
+  return taken
+end
+
+local function end_committed(account, digest, record, charged, uncollected, allocations, settlement)
+  local doc = account.doc
+  record[R_STATE], record[R_CHARGED], record[R_UNCOLLECTED] = COMMITTED, charged, uncollected
+  record[R_SETTLE], record[R_ALLOCATIONS], record[R_EXTENSIONS] = now, allocations, {}
+  doc[A_CHARGED] = doc[A_CHARGED] + charged
+  emit_ending(account, K_CHARGE, now, charged, allocations, settlement, digest, record)
+  put_record(account, digest, record)
+  retire_later(account, digest)
+  changed(account)
+end
+
+local function commit_active(account, digest, record, actual, policy, settlement)
+  local doc = account.doc
+  local reserved = record[R_RESERVED]
+  local observing = doc[A_ENFORCEMENT] == OBSERVE
+  if actual > reserved and policy == REJECT and not observing then
+    return refused(OVERAGE_REJECTED, reserved, actual, actual - reserved)
+  end
+  if doc[A_CHARGED] + actual > MAX_MICROS then
+    return refused(INVALID_AMOUNT)
+  end
+  local caused = {}
+  local used = min(actual, reserved)
+  local paid = settle_allocations(account, record[R_ALLOCATIONS], used, now, caused)
+  local charged = used
+  if actual > reserved then
+    charged = charged + take_excess(account, actual - reserved, observing and 0 or policy, paid)
+  end
+  doc[A_OPEN] = doc[A_OPEN] - 1
+  end_committed(account, digest, record, charged, actual - charged, paid, settlement)
+  emit_caused(account, caused, now)
+  return done(account, digest, record, false)
+end
+
+-- The work was done after the hold had ended: charged from what is available now.
+local function commit_late(account, digest, record, actual, policy, settlement)
+  local doc = account.doc
+  local partial = policy == ALLOW_WITH_OVERDRAFT or doc[A_ENFORCEMENT] == OBSERVE
+  local available = doc[A_AVAILABLE]
+  if available < actual and not partial then
+    return refused(RESERVATION_EXPIRED, available, actual, actual - available)
+  end
+  if doc[A_CHARGED] + actual > MAX_MICROS then
+    return refused(INVALID_AMOUNT)
+  end
+  local allocations = {}
+  local charged = take_excess(account, actual, doc[A_ENFORCEMENT] == OBSERVE and 0 or policy, allocations)
+  record[R_LATE] = 1
+  end_committed(account, digest, record, charged, actual - charged, allocations, settlement)
+  return done(account, digest, record, false)
+end
+
+transitions[3] = function(account, op)
+  local _, _, digest, actual, policy, settlement = unpack(op) -- Commit
+  local record = record_of(digest)
+  if not record then
+    return { RESERVATION_MISSING, retire_generation, flushed }
+  end
+  local state = record[R_STATE]
+  if state == RELEASED then
+    return refused(ALREADY_RELEASED)
+  end
+  if actual == ABSENT then
+    actual = record[R_RESERVED] + (state == COMMITTED and record[R_UNFUNDED] or record[R_UNCOLLECTED])
+  end
+  if state == COMMITTED then
+    if actual == record[R_CHARGED] + record[R_UNCOLLECTED] then
+      return done(account, digest, record, true)
+    end
+    return refused(ALREADY_COMMITTED, record[R_CHARGED])
+  elseif state == EXPIRED then
+    return commit_late(account, digest, record, actual, policy, settlement)
+  end
+  return commit_active(account, digest, record, actual, policy, settlement)
+end

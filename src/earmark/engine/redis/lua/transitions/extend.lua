@@ -1,0 +1,95 @@
+-- Extend: move the expiry (from now, never shorter, at most 24 h after creation), add credits, or both.
+-- Precedence: a remembered extension is replayed or REQUEST_ID_REUSED; the state table; ACCOUNT_SUSPENDED and
+-- TOO_MANY_EXTENSIONS for additions; the queue; INSUFFICIENT_CREDITS, which leaves the reservation as it was.
+
+local function move_expiry(account, digest, record, at)
+  at = min(at, record[R_CREATE] + MAX_LIFETIME)
+  if at <= record[R_EXPIRE] then
+    return false
+  end
+  record[R_EXPIRE] = at
+  set_deadline(account, HOLD_MEMBER .. digest, at)
+  put_record(account, digest, record)
+  return true
+end
+
+local function replay_of_extension(account, digest, record, extension, content)
+  local extensions = record[R_EXTENSIONS]
+  for i = 1, #extensions, 2 do
+    if extensions[i] == extension then
+      if extensions[i + 1] == content then
+        return done(account, digest, record, true)
+      end
+      return refused(REQUEST_ID_REUSED)
+    end
+  end
+  return nil
+end
+
+local function refuse_ended(account, record)
+  local state = record[R_STATE]
+  if state == COMMITTED then
+    return refused(ALREADY_COMMITTED, record[R_CHARGED])
+  elseif state == EXPIRED then
+    return refused(RESERVATION_EXPIRED, account.doc[A_AVAILABLE], 0, 0)
+  end
+  return refused(ALREADY_RELEASED)
+end
+
+transitions[5] = function(account, op)
+  local _, _, digest, extension, content, ttl, additional, wait, owner = unpack(op) -- Extend
+  local record = record_of(digest)
+  if not record then
+    return { RESERVATION_MISSING, retire_generation, flushed }
+  end
+  local answer = replay_of_extension(account, digest, record, extension, content)
+  if answer then
+    return answer
+  end
+  local doc = account.doc
+  if record[R_STATE] ~= ACTIVE then
+    leave_queue(account, extension, owner)
+    return refuse_ended(account, record)
+  end
+  if additional > 0 then
+    if doc[A_SUSPENDED] == 1 then
+      leave_queue(account, extension, owner)
+      return refused(ACCOUNT_SUSPENDED)
+    end
+    if #record[R_EXTENSIONS] >= 2 * MAX_EXTENSIONS then
+      leave_queue(account, extension, owner)
+      return refused(TOO_MANY_EXTENSIONS, MAX_EXTENSIONS)
+    end
+    if record[R_RESERVED] + record[R_UNCOLLECTED] + additional > MAX_MICROS then
+      return refused(INVALID_AMOUNT)
+    end
+    local taken
+    if doc[A_ENFORCEMENT] == OBSERVE then
+      taken = min(additional, doc[A_AVAILABLE])
+      record[R_UNFUNDED] = record[R_UNFUNDED] + additional - taken
+      record[R_UNCOLLECTED] = record[R_UNFUNDED]
+    else
+      taken, answer = affordable(account, extension, additional, additional, 0, wait, owner, false)
+      if not taken then
+        -- The hold does not end while its Extend waits.
+        if answer[1] == WAITING and move_expiry(account, digest, record, now + wait + 1000000) then
+          changed(account)
+        end
+        return answer
+      end
+    end
+    local allocations = { unpack(record[R_ALLOCATIONS]) }
+    take(account, taken, allocations, true)
+    record[R_ALLOCATIONS] = allocations
+    record[R_RESERVED] = record[R_RESERVED] + taken
+    local extensions = record[R_EXTENSIONS]
+    extensions[#extensions + 1] = extension
+    extensions[#extensions + 1] = content
+    put_record(account, digest, record)
+  end
+  local moved = ttl > 0 and move_expiry(account, digest, record, now + ttl)
+  if moved or additional > 0 then
+    changed(account)
+  end
+  return done(account, digest, record, false)
+end

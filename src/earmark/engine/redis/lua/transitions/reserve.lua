@@ -1,0 +1,94 @@
+-- Reserve: hold credits for a generation.
+-- Precedence: replay or REQUEST_ID_REUSED; ACCOUNT_SUSPENDED; NOT_A_MEMBER; the queue; INSUFFICIENT_CREDITS.
+-- Answers DONE, WAITING or REFUSED.
+
+-- The answer to a request id that was seen before, or nil.
+local function replay_of(account, digest, content)
+  local record = record_of(digest)
+  if not record then
+    return nil
+  end
+  if record[R_CONTENT] == content or record[R_CONTENT] == '' then -- '': released before its Reserve arrived
+    return done(account, digest, record, true)
+  end
+  return refused(REQUEST_ID_REUSED)
+end
+
+-- Why an account may not spend, or nil.
+local function barred(account, user_id)
+  if account.doc[A_SUSPENDED] == 1 then
+    return refused(ACCOUNT_SUSPENDED)
+  end
+  if account.doc[A_MEMBERS] > 0 and not is_member(account, user_id) then
+    return refused(NOT_A_MEMBER)
+  end
+  return nil
+end
+
+-- What a Reserve or Charge may take: the amount, or a refusal or WAITING as second result.
+-- `room` is what debt adds to what is available.
+local function affordable(account, digest, amount, minimum, room, wait, owner, validate_only)
+  local available = account.doc[A_AVAILABLE]
+  local enough = available + room >= minimum
+  if owner ~= '' and not validate_only then
+    local what = turn(account, digest, wait, owner, enough)
+    if what == 'wait' then
+      return nil, { WAITING, available, minimum }
+    elseif what == 'late' then
+      enough = false
+    end
+  end
+  if not enough then
+    return nil, insufficient(available + room, minimum)
+  end
+  return min(amount, available + room), nil
+end
+
+-- `unfunded`: what an account that only observes could not give.
+local function new_record(account, content, amount, unfunded, expire, price_version, details)
+  return {
+    FORMAT, ACTIVE, account.id, content, amount, 0, unfunded, 0, now, expire, 0, price_version, {}, details, 0, 0, {},
+    unfunded,
+  }
+end
+
+local function hypothetical(account, amount, unfunded, expire, price_version, details, would_refuse)
+  local record = new_record(account, '', amount, unfunded, expire, price_version, details)
+  return done(account, '', record, false, would_refuse)
+end
+
+transitions[1] = function(account, op)
+  local _, _, digest, content, amount, min_amount, ttl, price_version, details, user_id, wait, owner, validate_only =
+    unpack(op) -- Reserve
+  local answer = replay_of(account, digest, content)
+  if answer then
+    return answer
+  end
+  answer = barred(account, user_id)
+  if answer then
+    leave_queue(account, digest, owner)
+    return answer
+  end
+  local doc = account.doc
+  local taken, would_refuse, unfunded = nil, false, 0
+  if doc[A_ENFORCEMENT] == OBSERVE then
+    taken = min(amount, doc[A_AVAILABLE])
+    would_refuse = doc[A_AVAILABLE] < min_amount
+    unfunded = amount - taken
+  else
+    taken, answer = affordable(account, digest, amount, min_amount, 0, wait, owner, validate_only)
+    if not taken then
+      return answer
+    end
+  end
+  if validate_only then
+    return hypothetical(account, taken, unfunded, now + ttl, price_version, details, would_refuse)
+  end
+  local record = new_record(account, content, taken, unfunded, now + ttl, price_version, details)
+  take(account, taken, record[R_ALLOCATIONS], true)
+  doc[A_OPEN] = doc[A_OPEN] + 1
+  put_record(account, digest, record)
+  set_deadline(account, HOLD_MEMBER .. digest, record[R_EXPIRE])
+  changed(account)
+  return done(account, digest, record, false, would_refuse)
+end

@@ -1,0 +1,154 @@
+-- LoadAccount, RestoreReservation, Evict, RebuildAccount: what moves between SQL and Redis.
+-- A load or restore carries the generation that the miss answered with: every eviction (or retirement) raises it, so
+-- one that stalled while the account was loaded, spent and evicted again is refused as STALE.
+
+local function new_document(version, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
+  overdraft_limit, admin_seq)
+  return {
+    FORMAT, version, entry_number, 0, 0, debt, charged, granted, expired, voided, overdraft_limit,
+    suspended and 1 or 0, enforcement, admin_seq, 0, 0, 0, flushed, 0, now, {}, 0, 0, 0, 0, 0, version,
+  }
+end
+
+-- Fills a document with SQL's grants: seven numbers each.
+local function load_grants(account, listed)
+  account.tail_loaded = true
+  for i = 1, #listed, 7 do
+    local number, kind, priority, expire, acquire, remaining, voided = unpack(listed, i, i + 6)
+    insert_grant(account, number, kind, priority, expire, acquire, remaining, 0, voided)
+    account.doc[A_AVAILABLE] = account.doc[A_AVAILABLE] + remaining
+  end
+end
+
+transitions[11] = function(account, op)
+  local _, id, generation, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
+    overdraft_limit, admin_seq, members, grants = unpack(op) -- LoadAccount
+  if account then
+    return applied(account, false)
+  end
+  if generation ~= evict_generation then
+    return refused(STALE)
+  end
+  account = {
+    id = id,
+    doc = new_document(now, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
+      overdraft_limit, admin_seq),
+    dirty = true,
+  }
+  load_grants(account, grants)
+  change_members(account, members, true)
+  accounts[id] = account
+  return applied(account, true)
+end
+
+local function restored_record(id, op)
+  local _, _, _, digest, state, content, reserved, charged, uncollected, late, create, expire, settle, price_version,
+    entry_number, details, allocations = unpack(op) -- RestoreReservation
+  return digest, {
+    FORMAT, state, id, content, reserved, charged, uncollected, late and 1 or 0, create, expire, settle, price_version,
+    allocations, details, entry_number, flushed, {}, 0,
+  }
+end
+
+transitions[12] = function(account, op)
+  local digest, record = restored_record(account.id, op)
+  if record_of(digest) then
+    return applied(account, false)
+  end
+  if op[3] ~= retire_generation then
+    return refused(STALE)
+  end
+  put_record(account, digest, record)
+  retire_later(account, digest)
+  return applied(account, true)
+end
+
+transitions[13] = function(account, op)
+  local _, id, idle_before, admin_seq, members = unpack(op) -- Evict
+  local doc = account.doc
+  if account.dirty or doc[A_OPEN] > 0 or doc[A_WAITERS] > 0 or doc[A_LAST_SEQ] > flushed
+    or doc[A_TOUCHED] > idle_before or doc[A_ADMIN_SEQ] ~= admin_seq or doc[A_WATCHED_UNTIL] > now then
+    return refused(STALE)
+  end
+  local answer = applied(account, true)
+  load_tail(account)
+  local grants = doc[A_GRANTS]
+  for i = 1, #grants, GRANT_STRIDE do
+    if grants[i + G_EXPIRE] ~= 0 then
+      set_deadline(account, grant_member(account, grants[i]), false)
+    end
+  end
+  local fields = { id, tail_field(account) }
+  for i = 1, #members do
+    fields[#fields + 1] = member_field(account, members[i])
+  end
+  for i = 1, #fields do
+    call('HDEL', ACCOUNTS, fields[i])
+  end
+  accounts[id] = false
+  evict_generation = evict_generation + 1
+  return answer
+end
+
+-- Takes what an open hold had allocated from SQL's grants again; it shrinks where they no longer have it.
+local function attach_hold(account, digest, record)
+  local doc = account.doc
+  local kept, total, allocations = {}, 0, record[R_ALLOCATIONS]
+  for i = 1, #allocations, 3 do
+    local g = find_grant(account, allocations[i])
+    local part = g and min(allocations[i + 2], doc[A_GRANTS][g + G_REMAINING]) or 0
+    if part > 0 then
+      local grants = doc[A_GRANTS]
+      grants[g + G_REMAINING] = grants[g + G_REMAINING] - part
+      grants[g + G_HELD] = grants[g + G_HELD] + part
+      add_allocation(kept, allocations[i], allocations[i + 1], part)
+      total = total + part
+    end
+  end
+  record[R_ALLOCATIONS], record[R_RESERVED] = kept, total
+  doc[A_AVAILABLE] = doc[A_AVAILABLE] - total
+  doc[A_RESERVED] = doc[A_RESERVED] + total
+  doc[A_OPEN] = doc[A_OPEN] + 1
+  put_record(account, digest, record)
+  set_deadline(account, HOLD_MEMBER .. digest, record[R_EXPIRE])
+end
+
+transitions[15] = function(account, op)
+  local _, id, entry_number, charged, granted, expired, voided, debt, suspended, enforcement, overdraft_limit,
+    admin_seq, members, grants, holds, ended = unpack(op) -- RebuildAccount
+  local version = account and math.max(now, account.doc[A_VERSION] + 1) or now
+  account = {
+    id = id,
+    doc = new_document(version, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
+      overdraft_limit, admin_seq),
+    dirty = true,
+  }
+  accounts[id] = account
+  load_grants(account, grants)
+  change_members(account, members, true)
+  local is_ended = {}
+  for i = 1, #ended do
+    local digest, record = restored_record(id, ended[i])
+    is_ended[digest] = true
+    put_record(account, digest, record)
+    retire_later(account, digest)
+  end
+  for i = 1, #holds do
+    local digest = holds[i]
+    local record = not is_ended[digest] and record_of(digest)
+    if record and record[R_STATE] == ACTIVE then
+      attach_hold(account, digest, record)
+    end
+  end
+  return applied(account, true)
+end
+
+transitions[14] = function(account, op)
+  local _, _, ticket, owner = unpack(op) -- CancelWait
+  local held = ticket_of(account, ticket)
+  local mine = held ~= nil and held[3] == owner
+  if mine then
+    drop_ticket(account, ticket, held)
+  end
+  return applied(account, mine)
+end
