@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = [
@@ -282,10 +283,11 @@ class Settings(BaseSettings):
         return self
 
 
-def _describe(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:] if message.startswith("Input") else message
-    location = ".".join(str(part) for part in error["loc"][:1])
-    if not location:
-        return message
-    return f"{location}: {message}"
+def _describe(error: ErrorDetails) -> str:
+    setting = str(error["loc"][0]) if error["loc"] else ""
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    if message.startswith("Input"):
+        message = f"i{message[1:]}"
+    return f"{setting}: {message}" if setting else message

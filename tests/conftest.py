@@ -1,0 +1,74 @@
+"""Fixtures of every test: a real engine per worker, real databases, and what reproduces a failure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support.engine import SharedEngine, shared_engine
+
+# A slow machine is no failure; a failing example prints what repeats it.
+hypothesis.settings.register_profile(
+    "earmark",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("earmark")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        metavar="PATH",
+        type=Path,
+        help="the valkey-server or redis-server to test on (default: PATH, else the embedded extra's)",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        command = ["pytest", "-n0", item.nodeid]
+        binary = item.config.getoption("--engine")
+        if binary is not None:
+            command.append(f"--engine={binary}")
+        lines = [shlex.join(command)]
+        engine = getattr(item, "funcargs", {}).get("engine")
+        if isinstance(engine, SharedEngine):
+            lines.append(f"engine: {engine.version()}")
+        report.sections.append(("To reproduce", "\n".join(lines)))
+    return report
+
+
+@pytest.fixture(scope="session")
+def engine_binary(request: pytest.FixtureRequest) -> Path | None:
+    """The engine that the suite was asked to run on; None is what `earmark serve` itself would take."""
+    binary: Path | None = request.config.getoption("--engine")
+    return binary.absolute() if binary is not None else None
+
+
+@pytest.fixture(scope="session")
+def _engine_of_worker(engine_binary: Path | None) -> Iterator[SharedEngine]:
+    with shared_engine(engine_binary) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_engine_of_worker: SharedEngine) -> SharedEngine:
+    """A real, empty engine."""
+    _engine_of_worker.empty()
+    return _engine_of_worker
+
+
+@pytest.fixture
+def redis_url(engine: SharedEngine) -> str:
+    """The URL of a real, empty engine."""
+    return engine.url

@@ -1,0 +1,1 @@
+"""What the tests share: real engines, real databases, and waiting without sleeping."""
