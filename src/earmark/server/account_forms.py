@@ -1,0 +1,203 @@
+"""Requests of `AccountService` to what the ledger stores, and accounts to protos."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+
+import msgspec
+
+from earmark.domain.ids import ContentDigest, content_digest
+from earmark.domain.states import Enforcement, GrantKind
+from earmark.errors import Reason, error
+from earmark.ledger.models import (
+    AccountChanges,
+    AccountRecord,
+    Contacts,
+    MemberRole,
+    NewAccount,
+    NewGrant,
+    Thresholds,
+)
+from earmark.server import checks
+from earmark.server.replies import fill_time
+from earmark.v1 import account_pb2 as accounts
+from earmark.v1 import account_service_pb2 as pb
+from earmark.v1 import grant_pb2 as grants
+
+__all__ = ["account_changes", "content_of", "fill_account", "member_role", "new_account", "new_grant", "user_id"]
+
+_DISPLAY_NAME = 256
+_MAX_EMAILS = 16
+_MAX_EMAIL = 254
+_MAX_URL = 2_048
+_MAX_TIME_ZONE = 64
+_DEFAULT_PRIORITY = 100
+_MAX_PRIORITY = 1_000_000
+
+_ENFORCEMENTS: dict[int, str] = {number: text for text, number in accounts.Account.Enforcement.items()}
+_ROLES: dict[int, str] = {number: text for text, number in accounts.Member.Role.items()}
+_KINDS: dict[int, str] = {number: text for text, number in grants.Grant.Kind.items()}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_URL = re.compile(r"https?://[!-~]+")
+
+
+def content_of(rpc: str, content: object) -> ContentDigest:
+    """Return the digest of what a request asks for: any value that msgspec encodes, maps sorted."""
+    return content_digest(msgspec.msgpack.encode((rpc, content)))
+
+
+def new_account(request: pb.CreateAccountRequest) -> NewAccount:
+    """Check a CreateAccount."""
+    return NewAccount(
+        account_id=checks.account_id(request.account_id),
+        display_name=checks.name(request.display_name, "display_name", _DISPLAY_NAME),
+        time_zone=_time_zone(request.time_zone, "time_zone"),
+        overdraft_limit=checks.amount(request.overdraft_limit_micros, "overdraft_limit_micros"),
+        enforcement=_enforcement(request.enforcement, "enforcement"),
+        thresholds=_thresholds(request.thresholds, "thresholds"),
+        contacts=_contacts(request.contacts, "contacts"),
+        labels=checks.labels(request.labels),
+    )
+
+
+def account_changes(request: pb.UpdateAccountRequest) -> AccountChanges:
+    """Check the fields that an UpdateAccount names; the others stay UNSET."""
+    account = request.account
+    if not request.update_mask.paths:
+        raise checks.invalid("update_mask", "is missing: name the fields to change")
+    changes: dict[str, object] = {}
+    for path in request.update_mask.paths:
+        match path:
+            case "display_name":
+                changes[path] = checks.name(account.display_name, "account.display_name", _DISPLAY_NAME)
+            case "time_zone":
+                changes[path] = _time_zone(account.time_zone, "account.time_zone")
+            case "overdraft_limit_micros":
+                field = "account.overdraft_limit_micros"
+                changes["overdraft_limit"] = checks.amount(account.overdraft_limit_micros, field)
+            case "enforcement":
+                changes[path] = _enforcement(account.enforcement, "account.enforcement")
+            case "thresholds":
+                changes[path] = _thresholds(account.thresholds, "account.thresholds")
+            case "contacts":
+                changes[path] = _contacts(account.contacts, "account.contacts")
+            case "labels":
+                changes[path] = checks.labels(account.labels, "account.labels")
+            case _:
+                raise checks.invalid(
+                    "update_mask",
+                    f"{path[:64]!r} is none of display_name, time_zone, overdraft_limit_micros, enforcement, "
+                    "thresholds, contacts, labels",
+                )
+    return AccountChanges(**changes)  # type: ignore[arg-type]  # Each was checked for its own field above.
+
+
+def new_grant(request: pb.CreateGrantRequest, now: int) -> NewGrant:
+    """Check a CreateGrant; `now` in microseconds stands for an acquire_time that was not given."""
+    amount = checks.amount(request.amount_micros, "amount_micros")
+    if amount == 0:
+        raise error(
+            Reason.INVALID_AMOUNT,
+            "amount_micros: a grant has at least 1 microcredit",
+            {"amount_micros": 0},
+            field="amount_micros",
+        )
+    kind = GrantKind(checks.member_of(request.kind, _KINDS, "kind") or GrantKind.FREE)
+    priority = request.priority if request.HasField("priority") else _DEFAULT_PRIORITY
+    if not 0 <= priority <= _MAX_PRIORITY:
+        raise checks.invalid("priority", f"{priority} is not between 0 and {_MAX_PRIORITY}")
+    expire_time = checks.time(request.expire_time, "expire_time") if request.HasField("expire_time") else 0
+    if request.HasField("expire_time") and expire_time == 0:
+        raise checks.invalid("expire_time", "must lie in the future")
+    acquire_time = checks.time(request.acquire_time, "acquire_time") if request.HasField("acquire_time") else now
+    if request.reservation_id and kind is not GrantKind.ADJUSTMENT:
+        raise checks.invalid("reservation_id", "only a grant of KIND_ADJUSTMENT makes good a reservation's charge")
+    return NewGrant(
+        kind=kind,
+        amount=amount,
+        acquire_time=acquire_time,
+        expire_time=expire_time,
+        priority=priority,
+        comment=checks.prose(request.comment, "comment"),
+        reservation_id=request.reservation_id,
+    )
+
+
+def user_id(text: str) -> str:
+    """Check the id of a member: 1 to 128 characters."""
+    if not text:
+        raise checks.invalid("user_id", "is missing; give 1 to 128 characters")
+    return checks.name(text, "user_id")
+
+
+def member_role(value: int) -> MemberRole:
+    """Check a member's role."""
+    return MemberRole(checks.member_of(value, _ROLES, "role") or MemberRole.MEMBER)
+
+
+def fill_account(into: accounts.Account, record: AccountRecord) -> None:
+    """Write an account."""
+    into.account_id = record.account_id
+    into.display_name = record.display_name
+    into.state = accounts.Account.STATE_SUSPENDED if record.suspended else accounts.Account.STATE_ACTIVE
+    into.enforcement = int(record.enforcement)  # type: ignore[assignment]  # The numbers are the proto's.
+    into.time_zone = record.time_zone
+    into.overdraft_limit_micros = record.overdraft_limit
+    thresholds = record.thresholds
+    if thresholds.low_balance is not None:
+        into.thresholds.low_balance_micros = thresholds.low_balance
+    if thresholds.critical_balance is not None:
+        into.thresholds.critical_balance_micros = thresholds.critical_balance
+    if thresholds.expiring_soon is not None:
+        into.thresholds.expiring_soon.FromMicroseconds(thresholds.expiring_soon)
+    into.contacts.emails.extend(record.contacts.emails)
+    if record.contacts.webhook_url:
+        into.contacts.webhook_url = record.contacts.webhook_url
+    into.labels.update(record.labels)
+    for member in record.members:
+        row = into.members.add(user_id=member.user_id, role=int(member.role))
+        fill_time(row.create_time, member.create_time)
+    fill_time(into.create_time, record.create_time)
+    fill_time(into.update_time, record.update_time)
+
+
+def _time_zone(name: str, field: str) -> str:
+    if not name:
+        return "UTC"
+    try:
+        if len(name) > _MAX_TIME_ZONE or not name.isascii() or not name.isprintable():
+            raise zoneinfo.ZoneInfoNotFoundError
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise checks.invalid(field, f"{name[:64]!r} is no IANA time zone, such as Europe/Paris") from None
+    return name
+
+
+def _enforcement(value: int, field: str) -> Enforcement:
+    return Enforcement(checks.member_of(value, _ENFORCEMENTS, field) or Enforcement.BLOCK)
+
+
+def _thresholds(given: accounts.Thresholds, field: str) -> Thresholds:
+    low = given.low_balance_micros if given.HasField("low_balance_micros") else None
+    critical = given.critical_balance_micros if given.HasField("critical_balance_micros") else None
+    soon = checks.duration(given.expiring_soon, f"{field}.expiring_soon") if given.HasField("expiring_soon") else None
+    if soon is not None and not 0 <= soon <= checks.MAX_TIME:
+        raise checks.invalid(f"{field}.expiring_soon", "is negative or longer than 285 years")
+    return Thresholds(
+        low_balance=None if low is None else checks.amount(low, f"{field}.low_balance_micros"),
+        critical_balance=None if critical is None else checks.amount(critical, f"{field}.critical_balance_micros"),
+        expiring_soon=soon,
+    )
+
+
+def _contacts(given: accounts.Contacts, field: str) -> Contacts:
+    if len(given.emails) > _MAX_EMAILS:
+        raise checks.invalid(f"{field}.emails", f"has {len(given.emails)} addresses, {_MAX_EMAILS} are allowed")
+    for email in given.emails:
+        if len(email) > _MAX_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
+            raise checks.invalid(f"{field}.emails", f"{email[:64]!r} is no e-mail address")
+    url = given.webhook_url
+    if url and (len(url) > _MAX_URL or not _URL.fullmatch(url)):
+        raise checks.invalid(f"{field}.webhook_url", f"{url[:64]!r} is no http or https address")
+    return Contacts(emails=tuple(given.emails), webhook_url=url)

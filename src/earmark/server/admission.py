@@ -1,0 +1,55 @@
+"""Who may come in, and what is still open: what a drain refuses and waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from earmark.errors import EarmarkError, Reason, error
+
+__all__ = ["Admission"]
+
+_MAX_HOLDS = 100_000
+_POLL_SECONDS = 0.02
+
+
+class Admission:
+    """The state of one server's door. Used from its event loop only."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        """Whether Reserve and Charge are refused."""
+        self.calls = 0
+        """Unary calls that are being answered."""
+        self.sessions = 0
+        """Session streams that are open."""
+        self._holds: dict[str, int] = {}
+
+    @staticmethod
+    def refusal() -> EarmarkError:
+        """Return what a Reserve or Charge gets while draining."""
+        return error(Reason.DRAINING, "this server is shutting down: repeat the call with the same ids at another one")
+
+    def note_hold(self, digest: str, expire_time: int) -> None:
+        """Note a reservation that was given out over a unary call: its Commit will come as a call of its own.
+
+        For those of a Session its open stream stands. At most 100,000 are kept, the oldest go first.
+        """
+        if len(self._holds) >= _MAX_HOLDS:
+            self._holds.pop(next(iter(self._holds)))
+        self._holds[digest] = expire_time
+
+    def forget_hold(self, digest: str) -> None:
+        """Note that a reservation was settled."""
+        self._holds.pop(digest, None)
+
+    async def drained(self, now: Callable[[], int]) -> None:
+        """Return when no unary call runs, no Session is open, and no noted reservation is; `now` in microseconds."""
+        while True:
+            if not self.calls and not self.sessions:
+                moment = now()
+                self._holds = {digest: expires for digest, expires in self._holds.items() if expires > moment}
+                if not self._holds:
+                    return
+            # Reservations end by the clock too, without an event to wait for.
+            await asyncio.sleep(_POLL_SECONDS)

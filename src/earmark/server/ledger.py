@@ -1,0 +1,139 @@
+"""`LedgerService`: settled entries from SQL."""
+# ruff: noqa: N802 - gRPC names the methods
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from earmark.domain.ids import ReservationDigest, format_grant_id, format_reservation_id
+from earmark.domain.states import EntryKind, Outcome
+from earmark.ledger.entries import Entries
+from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
+from earmark.server import checks
+from earmark.server.admission import Admission
+from earmark.server.paging import decode_token, encode_token
+from earmark.server.replies import fill_time
+from earmark.server.unary import Context, stream, unary
+from earmark.server.validation import Requests
+from earmark.v1 import ledger_pb2 as ledger
+from earmark.v1 import ledger_service_pb2 as pb
+from earmark.v1 import ledger_service_pb2_grpc as rpc
+
+__all__ = ["LedgerServicer", "fill_entry"]
+
+_CHUNK = 500
+_KINDS: dict[int, str] = {number: text for text, number in ledger.LedgerEntry.Kind.items() if number}
+_OUTCOMES: dict[int, str] = {number: text for text, number in ledger.LedgerEntry.Outcome.items()}
+
+
+class LedgerServicer(rpc.LedgerServiceServicer):
+    """The servicer."""
+
+    def __init__(self, entries: Entries, requests: Requests, admission: Admission) -> None:
+        self.admission = admission
+        self._entries = entries
+        self._requests = requests
+
+    @unary
+    async def ListLedgerEntries(
+        self, request: pb.ListLedgerEntriesRequest, _context: Context
+    ) -> pb.ListLedgerEntriesResponse:
+        """List a page of entries, newest first."""
+        entry_filter = self._filter(request.account_id, request.filter)
+        size = checks.page_size(request.page_size)
+        query = ("ListLedgerEntries", msgspec.to_builtins(entry_filter))
+        before = decode_token(request.page_token, EntryPosition, query) if request.page_token else None
+        # One more than asked for tells whether there is a next page.
+        entries = await self._entries.list(entry_filter, size + 1, before)
+        response = pb.ListLedgerEntriesResponse()
+        for entry in entries[:size]:
+            fill_entry(response.entries.add(), entry)
+        if len(entries) > size:
+            response.next_page_token = encode_token(entries[size - 1].position, query)
+        return response
+
+    @stream
+    async def ExportLedger(
+        self, request: pb.ExportLedgerRequest, _context: Context
+    ) -> AsyncIterator[pb.ExportLedgerResponse]:
+        """Stream all entries, oldest first. One chunk is in memory at a time: gRPC takes the next when it can send."""
+        entry_filter = self._filter(request.account_id, request.filter)
+        async for entries in self._entries.export(entry_filter, _CHUNK):
+            response = pb.ExportLedgerResponse()
+            for entry in entries:
+                fill_entry(response.entries.add(), entry)
+            yield response
+
+    def _filter(self, account_id: str, given: pb.LedgerFilter) -> EntryFilter:
+        """Check a filter."""
+        if account_id:
+            checks.account_id(account_id)
+        digest: ReservationDigest | None = None
+        if given.reservation_id:
+            owner, digest = self._requests.reservation(given.reservation_id, "filter.reservation_id")
+            if account_id and owner != account_id:
+                raise checks.invalid("filter.reservation_id", f"belongs to another account than {account_id!r}")
+            account_id = owner
+        start = checks.time(given.start_time, "filter.start_time") if given.HasField("start_time") else None
+        end = checks.time(given.end_time, "filter.end_time") if given.HasField("end_time") else None
+        if start is not None and end is not None and start > end:
+            raise checks.invalid("filter.end_time", "is before filter.start_time")
+        outcome = checks.member_of(given.outcome, _OUTCOMES, "filter.outcome")
+        least = given.min_amount_micros if given.HasField("min_amount_micros") else None
+        most = given.max_amount_micros if given.HasField("max_amount_micros") else None
+        return EntryFilter(
+            account_id=account_id or None,
+            start_time=start,
+            end_time=end,
+            kinds=tuple(sorted({EntryKind(checks.member_of(kind, _KINDS, "filter.kinds")) for kind in given.kinds})),
+            operation=checks.name(given.operation, "filter.operation") or None,
+            user_id=checks.name(given.user_id, "filter.user_id") or None,
+            project_id=checks.name(given.project_id, "filter.project_id") or None,
+            labels=checks.labels(given.labels, "filter.labels"),
+            min_amount=None if least is None else checks.amount(least, "filter.min_amount_micros"),
+            max_amount=None if most is None else checks.amount(most, "filter.max_amount_micros"),
+            outcome=Outcome(outcome) if outcome else None,
+            digest=digest,
+            request_id=checks.request_id(given.request_id, "filter.request_id") if given.request_id else None,
+        )
+
+
+def fill_entry(into: ledger.LedgerEntry, entry: EntryRecord) -> None:
+    """Write an entry."""
+    details, settlement = entry.details, entry.settlement
+    into.account_id = entry.account_id
+    into.entry_number = entry.entry_number
+    into.kind = int(entry.kind)  # type: ignore[assignment]  # The numbers are the proto's.
+    into.amount_micros = entry.amount
+    into.available_after_micros = entry.available_after
+    if entry.digest is not None:
+        into.reservation_id = format_reservation_id(entry.account_id, entry.digest)
+    into.request_id = entry.request_id
+    into.operation = details.operation
+    if details.quantity is not None:
+        into.reserved_quantity = details.quantity
+    if settlement.quantity is not None:
+        into.quantity = settlement.quantity
+    if settlement.usage:
+        into.usage.counts.update(settlement.usage)
+    elif entry.kind is EntryKind.CHARGE:  # Committed as reserved.
+        into.usage.counts.update(details.usage)
+    into.attributes.update({**details.attributes, **settlement.attributes})
+    into.price_version = entry.price_version
+    for part in entry.allocations:
+        into.allocations.add(grant_id=format_grant_id(part.grant), kind=int(part.kind), amount_micros=part.amount)
+    into.user_id = details.user_id
+    into.project_id = details.project_id
+    into.labels.update(details.labels)
+    outcome = entry.outcome
+    if outcome is not None:
+        into.outcome = int(outcome)  # type: ignore[assignment]
+    into.late = entry.late
+    into.actor = settlement.actor
+    into.comment = settlement.comment
+    fill_time(into.create_time, entry.time)
+    into.reserved_micros = entry.reserved
+    into.uncollected_micros = entry.uncollected
+    into.debt_micros = entry.debt

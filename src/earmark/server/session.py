@@ -1,0 +1,223 @@
+"""One `Session` stream: frames of calls in, frames of results out, in any order, bounded on both sides.
+
+No task runs per call: a call is checked and handed to the engine, and the engine's answer is written at once into the
+frame that goes out next. A place among the calls in flight is free again only when its result was handed to gRPC,
+whose flow control waits for the reader at the other end: a slow reader costs it time and never this server memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from grpc.aio import EOF  # type: ignore[attr-defined]  # The stubs do not know it.
+
+from earmark.domain.states import ReservationState
+from earmark.engine.operations import AccountOperation, Charge, Extend, Reserve
+from earmark.engine.ports import Metering
+from earmark.engine.results import Done, Refused, Result
+from earmark.errors import EarmarkError, Internal, Reason
+from earmark.ledger.entries import Entries
+from earmark.server import checks
+from earmark.server.admission import Admission
+from earmark.server.completion import complete
+from earmark.server.replies import fill_charge, fill_commit, fill_extend, fill_release, fill_reserve
+from earmark.server.status import refusal_error, status_of
+from earmark.server.unary import Context, cancel_wait, unexpected
+from earmark.server.validation import Requests
+from earmark.v1 import metering_service_pb2 as pb
+
+__all__ = ["MAX_FRAME_CALLS", "SessionStream"]
+
+MAX_FRAME_CALLS = 1_024
+_FRAME_RESULTS = 64
+
+_Fill = Callable[[Any, Done], str]
+_FILLS: dict[str, _Fill] = {
+    "reserve": fill_reserve,
+    "commit": fill_commit,
+    "release": fill_release,
+    "extend": fill_extend,
+    "charge": fill_charge,
+}
+
+
+class SessionStream:
+    """One stream. `run` returns when the client has finished sending and everything is answered."""
+
+    def __init__(
+        self,
+        engine: Metering,
+        entries: Entries,
+        requests: Requests,
+        admission: Admission,
+        context: Context,
+        max_in_flight: int,
+    ) -> None:
+        self._submit = engine.submit
+        self._engine = engine
+        self._entries = entries
+        self._requests = requests
+        self._admission = admission
+        self._context = context
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._closed = False
+        self._frames: deque[pb.SessionResponse] = deque()
+        self._room = 0
+        self._waiting: dict[str, AccountOperation] = {}
+        self._completions: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._writer_wakes: asyncio.Future[None] | None = None
+        self._reader_wakes: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Serve the stream.
+
+        Raises:
+            InvalidRequest: a frame is too large; calls that were taken before it are still executed.
+        """
+        reader = self._loop.create_task(self._read())
+        reader.add_done_callback(self._reader_ended)
+        try:
+            await self._write(reader)
+            reader.result()
+        finally:
+            self._closed = True
+            reader.cancel()
+            for task in self._completions:
+                task.cancel()
+            # Commits and releases on their way still take effect. Who only waits for credits gives its place back.
+            for operation in self._waiting.values():
+                cancel_wait(self._engine, operation)
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._context.read()
+            if frame is EOF:
+                return
+            calls = frame.calls
+            if len(calls) > MAX_FRAME_CALLS:
+                raise checks.invalid("calls", f"a frame has {len(calls)} calls, {MAX_FRAME_CALLS} are allowed")
+            for call in calls:
+                while self._in_flight >= self._max_in_flight:
+                    self._reader_wakes = self._loop.create_future()
+                    await self._reader_wakes
+                self._in_flight += 1
+                self._start(call)
+
+    def _start(self, call: pb.SessionCall) -> None:
+        sequence = call.sequence
+        which = call.WhichOneof("call")
+        operation: AccountOperation
+        try:
+            match which:
+                case "reserve":
+                    if self._admission.draining:
+                        raise self._admission.refusal()
+                    operation = reserve = self._requests.reserve(call.reserve)
+                    if reserve.wait:
+                        self._waiting[reserve.owner] = reserve
+                case "commit":
+                    operation = self._requests.commit(call.commit)
+                case "release":
+                    operation = self._requests.release(call.release)
+                case "extend":
+                    operation = extend = self._requests.extend(call.extend)
+                    if extend.wait:
+                        self._waiting[extend.owner] = extend
+                case "charge":
+                    if self._admission.draining:
+                        raise self._admission.refusal()
+                    operation = charge = self._requests.charge(call.charge)
+                    if charge.wait:
+                        self._waiting[charge.owner] = charge
+                case _:
+                    raise checks.invalid("call", "is missing, or of a kind that this release does not know")
+        except EarmarkError as failure:
+            self._put_status(sequence, failure)
+            return
+        except Exception as failure:  # noqa: BLE001 - the boundary: a bug ends one call, not its neighbours
+            self._put_status(sequence, unexpected(failure, f"Session.{which}"))
+            return
+        self._submit(operation, partial(self._answered, sequence, which, operation))
+
+    def _answered(self, sequence: int, which: str, operation: AccountOperation, result: Result | EarmarkError) -> None:
+        """Take the engine's answer."""
+        if self._waiting and isinstance(operation, (Reserve, Charge, Extend)) and operation.wait:
+            self._waiting.pop(operation.owner, None)
+        if self._closed:
+            return
+        if isinstance(result, Done):
+            if result.reservation.details or not result.reservation.settle_time:
+                self._put_done(sequence, which, result)
+            else:
+                task = self._loop.create_task(self._put_completed(sequence, which, result))
+                self._completions.add(task)
+                task.add_done_callback(self._completions.discard)
+        elif isinstance(result, Refused):
+            self._put_status(sequence, refusal_error(result, operation))
+        elif isinstance(result, EarmarkError):
+            self._put_status(sequence, result)
+        else:
+            self._put_status(sequence, Internal(Reason.INTERNAL, "the store gave an answer of the wrong kind"))
+
+    def _put_done(self, sequence: int, which: str, done: Done) -> None:
+        slot = self._slot()
+        slot.sequence = sequence
+        reservation_id = _FILLS[which](getattr(slot, which), done)
+        view = done.reservation
+        if view.state == ReservationState.ACTIVE and reservation_id:
+            self._requests.remember(reservation_id, view.account_id, view.digest)
+
+    async def _put_completed(self, sequence: int, which: str, done: Done) -> None:
+        try:
+            view = await complete(self._entries, done.reservation)
+        except Exception as failure:  # noqa: BLE001 - the boundary, as above; the call itself has taken effect
+            self._put_status(sequence, unexpected(failure, f"Session.{which}"))
+            return
+        self._put_done(sequence, which, Done(done.replayed, view, done.balance, done.would_refuse))
+
+    def _put_status(self, sequence: int, failure: EarmarkError) -> None:
+        slot = self._slot()
+        slot.sequence = sequence
+        slot.status.CopyFrom(status_of(failure))
+
+    def _slot(self) -> pb.SessionResult:
+        """Return the place of the next result, in the frame that is being filled."""
+        if self._room == 0:
+            self._frames.append(pb.SessionResponse())
+            self._room = _FRAME_RESULTS
+            self._wake_writer()
+        self._room -= 1
+        return self._frames[-1].results.add()
+
+    def _reader_ended(self, _reader: asyncio.Task[None]) -> None:
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        waiting = self._writer_wakes
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def _write(self, reader: asyncio.Task[None]) -> None:
+        frames = self._frames
+        while True:
+            if not frames:
+                if reader.done() and (not self._in_flight or reader.exception() is not None):
+                    return
+                self._writer_wakes = self._loop.create_future()
+                await self._writer_wakes
+                continue
+            frame = frames.popleft()
+            if not frames:
+                self._room = 0  # It leaves; the next result opens another.
+            count = len(frame.results)
+            await self._context.write(frame)
+            self._in_flight -= count
+            waiting = self._reader_wakes
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
