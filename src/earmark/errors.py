@@ -114,6 +114,7 @@ class Unavailable(EarmarkError):
 
     @property
     def retryable(self) -> bool:
+        """Always true: the ids make the repeat safe."""
         return True
 
 

@@ -15,7 +15,9 @@ import msgspec
 
 __all__ = [
     "ABSENT",
+    "TOMBSTONE_WANTED",
     "AccountOperation",
+    "AnyOperation",
     "ApplyGrant",
     "CancelWait",
     "Charge",
@@ -43,6 +45,9 @@ __all__ = [
 
 ABSENT = -1
 """An amount that was not given: different from zero."""
+
+TOMBSTONE_WANTED = -2
+"""In `Release.tombstone`: the Reserve may still be on its way; the engine looks in SQL and sends the generation."""
 
 
 class Details(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -133,7 +138,8 @@ class Release(AccountOperation, frozen=True, array_like=True, tag=4):
     digest: str
     settlement: str
     tombstone: int = ABSENT
-    """A retire generation: where the record is unknown, keep a RELEASED record of amount 0, if no record was retired since."""
+    """ABSENT for a Release by reservation id, TOMBSTONE_WANTED for one by request id. The script takes a retire
+    generation: where the record is unknown it keeps a RELEASED record of amount 0, if none was retired since."""
 
 
 class Extend(AccountOperation, frozen=True, array_like=True, tag=5):
@@ -216,7 +222,8 @@ class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11):
     admin_seq: int
     members: tuple[str, ...]
     grants: tuple[int, ...]
-    """Seven numbers a grant with something left: number, kind, priority, expire_time, acquire_time, remaining, voided (0 or 1)."""
+    """Seven numbers a grant with something left: number, kind, priority, expire_time, acquire_time, remaining, voided
+    (0 or 1)."""
 
 
 class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12):
@@ -241,7 +248,7 @@ class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12)
 
 
 class Evict(AccountOperation, frozen=True, array_like=True, tag=13):
-    """Drop an idle account from Redis: nothing reserved, nobody waiting, everything flushed, untouched since `idle_before`."""
+    """Drop an idle account from Redis: nothing reserved, nobody waiting, all flushed, untouched since `idle_before`."""
 
     idle_before: int
     admin_seq: int
@@ -317,6 +324,9 @@ class ListHolds(PartitionOperation, frozen=True, array_like=True, tag=35):
     limit: int
     """How many records to look at, at most 1,000."""
 
+
+AnyOperation = AccountOperation | PartitionOperation
+"""What a batch holds, for those who pass operations on without looking at their kind."""
 
 Operation = (
     Reserve

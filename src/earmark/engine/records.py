@@ -22,12 +22,12 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True):
     entry_number: int
     time: int
     amount: int
-    """>= 0; the kind gives the direction. What was charged, granted, expired, voided, repaid; 0 for RELEASE and EXPIRED_HOLD."""
+    """What was charged, granted, expired, voided, repaid, always >= 0; 0 for RELEASE and EXPIRED_HOLD."""
     available_after: int
     allocations: tuple[int, ...]
     """Three numbers each: grant, kind, amount. A charge's debt is its amount less their sum."""
     admin_seq: int
-    """Of the administrative change that this applies (GRANT, GRANT_VOIDED by VoidGrant, CONFIGURED, ADMIN_REFUSED); else 0."""
+    """Of the change that this applies (GRANT, GRANT_VOIDED by VoidGrant, CONFIGURED, ADMIN_REFUSED); else 0."""
     settlement: str
     """`Settlement` as JSON."""
     digest: str

@@ -59,6 +59,7 @@ REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {
     RefusalCode.OVERAGE_REJECTED: ("reserved_micros", "required_micros", "shortfall_micros"),
     RefusalCode.TOO_MANY_GRANTS: ("max_grants",),
     RefusalCode.TOO_MANY_EXTENSIONS: ("max_extensions",),
+    RefusalCode.STALE: ("generation", "flushed"),
 }
 
 
@@ -141,7 +142,8 @@ class BalanceRead(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
     balance: BalanceView
     grants: tuple[int, ...]
-    """Eight numbers a grant: number, kind, priority, expire_time, acquire_time, remaining, held, voided. Burn-down order."""
+    """Eight numbers a grant, in burn-down order: number, kind, priority, expire_time, acquire_time, remaining, held,
+    voided."""
 
 
 class ReservationRead(msgspec.Struct, frozen=True, array_like=True, tag=7):

@@ -83,6 +83,7 @@ def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) 
         account,
         time=now,
         amount=operation.amount,
+        allocations={grant.key: operation.amount},
         admin_seq=operation.admin_seq,
         settlement=operation.settlement,
         grant=grant,

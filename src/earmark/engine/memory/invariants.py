@@ -135,8 +135,9 @@ def _sum_stream(stream: Iterable[StreamRecord]) -> dict[str, _Sums]:
 
 def _add(sums: _Sums, record: StreamRecord) -> None:
     taken = sum(record.allocations[2::3])
-    for start in range(0, len(record.allocations), 3):
-        sums.gone[record.allocations[start]] += record.allocations[start + 2]
+    if record.kind != EntryKind.GRANT:
+        for start in range(0, len(record.allocations), 3):
+            sums.gone[record.allocations[start]] += record.allocations[start + 2]
     match EntryKind(record.kind):
         case EntryKind.GRANT:
             sums.granted += record.amount

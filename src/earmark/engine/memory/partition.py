@@ -72,7 +72,7 @@ class Partition:
                 entry_number=account.entry_number if numbered else 0,
                 time=time,
                 amount=amount,
-                available_after=account.available if numbered else 0,
+                available_after=account.available,
                 allocations=flatten(allocations or {}),
                 admin_seq=admin_seq,
                 settlement=settlement,

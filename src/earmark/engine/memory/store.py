@@ -205,7 +205,7 @@ class MemoryStore:
             return LeaseRenewed(held=False, until=lease.until)
         if operation.ttl == 0:
             leases.pop(operation.name, None)
-            return LeaseRenewed(held=False, until=0)
+            return LeaseRenewed(held=False, until=now)
         leases[operation.name] = Lease(operation.owner, now + operation.ttl)
         return LeaseRenewed(held=True, until=now + operation.ttl)
 

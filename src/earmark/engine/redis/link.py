@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import hiredis
@@ -72,7 +72,7 @@ class RedisLink(asyncio.Protocol):
             raise
         return link
 
-    async def _introduce(self, options: dict[str, Any]) -> None:
+    async def _introduce(self, options: Mapping[str, Any]) -> None:
         if password := options.get("password"):
             username = options.get("username") or "default"
             await self.command("AUTH", username, password)
@@ -92,15 +92,15 @@ class RedisLink(asyncio.Protocol):
         """Whether calls can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, command: tuple[str | bytes | int, ...], on_reply: ReplyCallback) -> None:
+    def send(self, command: tuple[str | bytes, ...], on_reply: ReplyCallback) -> None:
         """Send a command; `on_reply` gets its reply, a `hiredis.ReplyError`, or `Unavailable`."""
         transport = self._transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() > _HIGH_WATER:
             raise unavailable("the connection is lost or stalled")
         self._pending.append(on_reply)
-        transport.write(hiredis.pack_command(command))
+        transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub says a 1-tuple
 
-    async def command(self, *command: str | bytes | int) -> Any:
+    async def command(self, *command: str | bytes) -> Any:
         """Send a command and wait for its reply.
 
         Raises:
@@ -128,14 +128,17 @@ class RedisLink(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
+        """Start: called by the event loop."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of it
 
     def data_received(self, data: bytes) -> None:
+        """Answer the oldest calls: called by the event loop."""
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             self._pending.popleft()(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is in flight: called by the event loop."""
         self._transport = None
         failure = unavailable(str(exc) if exc else "the connection was closed")
         pending, self._pending = self._pending, deque()

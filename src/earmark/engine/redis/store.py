@@ -18,7 +18,7 @@ import hiredis
 import msgspec
 import structlog
 
-from earmark.engine.operations import Operation
+from earmark.engine.operations import AnyOperation
 from earmark.engine.records import STREAM_FIELD, StreamElement, decode_element
 from earmark.engine.redis.keys import PartitionKeys, partition_keys
 from earmark.engine.redis.link import RedisLink, ReplyCallback, unavailable
@@ -93,7 +93,7 @@ class RedisStore:
     def __init__(self, url: str, store_id: str, partitions: int, options: StoreOptions | None = None) -> None:
         self.options = options or StoreOptions()
         self.store_id = store_id
-        self._url = url
+        self.url = url
         self._link: RedisLink | None = None
         self._closed = False
         self._connecting: asyncio.Task[None] | None = None
@@ -118,6 +118,11 @@ class RedisStore:
     def partitions(self) -> int:
         """How many partitions the store has."""
         return len(self._partitions)
+
+    @property
+    def channels(self) -> str:
+        """The pattern that matches the channels of all partitions."""
+        return f"{self.options.key_prefix}:{{*}}:changes"
 
     @property
     def connected(self) -> bool:
@@ -147,7 +152,7 @@ class RedisStore:
         await self._connected.wait()
 
     async def _connect(self) -> None:
-        self._link = await RedisLink.connect(self._url, self._on_lost)
+        self._link = await RedisLink.connect(self.url, self._on_lost)
         self._connected.set()
         self.on_connected()
 
@@ -188,7 +193,7 @@ class RedisStore:
         """
         return self._require_link().run_id
 
-    async def command(self, *command: str | bytes | int) -> Any:
+    async def command(self, *command: str | bytes) -> Any:
         """Send any command on the store's connection; for jobs and tools.
 
         Raises:
@@ -270,7 +275,7 @@ class RedisStore:
     def send(
         self,
         partition: int,
-        operations: Sequence[Operation],
+        operations: Sequence[AnyOperation],
         on_reply: Callable[[BatchReply | EarmarkError], None],
     ) -> None:
         """Send one batch; `on_reply` gets the reply, or the error that fits all of its operations.
@@ -290,7 +295,7 @@ class RedisStore:
         link: RedisLink,
         epoch: int,
         run_id: str,
-        operations: Sequence[Operation],
+        operations: Sequence[AnyOperation],
         on_reply: Callable[[BatchReply | EarmarkError], None],
     ) -> None:
         options = self.options
@@ -328,7 +333,7 @@ class RedisStore:
 
         return handle
 
-    async def execute(self, partition: int, operations: Sequence[Operation]) -> BatchReply:
+    async def execute(self, partition: int, operations: Sequence[AnyOperation]) -> BatchReply:
         """Send one batch and wait for its reply.
 
         Raises:
@@ -338,7 +343,7 @@ class RedisStore:
         self.send(partition, operations, _resolve(future))
         return await future
 
-    async def execute_recovering(self, partition: int, epoch: int, operations: Sequence[Operation]) -> BatchReply:
+    async def execute_recovering(self, partition: int, epoch: int, operations: Sequence[AnyOperation]) -> BatchReply:
         """Send one batch to a partition that this process is recovering under `epoch`.
 
         Raises:
@@ -353,9 +358,7 @@ class RedisStore:
 
     async def begin_recovery(self, partition: int, epoch: int, *, wipe: bool) -> bool:
         """Fence everybody out of the partition under a higher epoch; False if another recovery was first."""
-        return bool(
-            await self._partition_script(partition, "begin", str(epoch), self.store_id, "1" if wipe else "0")
-        )
+        return bool(await self._partition_script(partition, "begin", str(epoch), self.store_id, "1" if wipe else "0"))
 
     async def finish_recovery(self, partition: int, epoch: int, run_id: str, seq: int) -> bool:
         """Let the partition serve again under the run id that recovery began with; False if fenced out meanwhile."""

@@ -27,7 +27,7 @@ transitions[11] = function(account, op)
     return applied(account, false)
   end
   if generation ~= evict_generation then
-    return refused(STALE)
+    return refused(STALE, evict_generation, flushed)
   end
   account = {
     id = id,
@@ -56,7 +56,7 @@ transitions[12] = function(account, op)
     return applied(account, false)
   end
   if op[3] ~= retire_generation then
-    return refused(STALE)
+    return refused(STALE, retire_generation, flushed)
   end
   put_record(account, digest, record)
   retire_later(account, digest)
