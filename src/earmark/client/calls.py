@@ -1,0 +1,153 @@
+"""A call on the session stream: its bytes, where it stands, who waits for it; and how calls are cut into frames."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from earmark.client.failures import UnsettledCommit
+from earmark.errors import EarmarkError
+from earmark.v1 import metering_service_pb2 as pb
+from earmark.v1 import reservation_pb2
+
+__all__ = ["FRAME_CALLS", "Place", "Reply", "SessionCall", "Settling", "frame_part"]
+
+FRAME_CALLS: Final = 32
+"""Most calls in one frame. Larger frames make client, server and store take turns instead of working at once."""
+
+_CALLS_FIELD: Final = bytes([pb.SessionRequest.CALLS_FIELD_NUMBER << 3 | 2])
+
+
+class Reply(Protocol):
+    """What the answers to all calls of a session have in common."""
+
+    @property
+    def reservation(self) -> reservation_pb2.Reservation:
+        """The reservation as it is now."""
+        ...
+
+    @property
+    def balance(self) -> reservation_pb2.Balance:
+        """The account as it is now."""
+        ...
+
+    @property
+    def replayed(self) -> bool:
+        """Whether an earlier, identical call had already taken effect."""
+        ...
+
+
+class Settling(Protocol):
+    """Who stands behind a commit or a release on its way."""
+
+    def unsettled(self, error: EarmarkError | None) -> UnsettledCommit | None:
+        """Describe the commit that is not settled; None for a release."""
+        ...
+
+
+class Place(Enum):
+    """Where a call is."""
+
+    QUEUED = auto()
+    """Waits for a frame; no server has seen it since it was queued."""
+    SENT = auto()
+    """In a frame of the present stream, not answered yet."""
+    RESTING = auto()
+    """Was refused for a moment, and will be queued again."""
+    ENDED = auto()
+    """Has its result or its error, or was withdrawn."""
+
+
+class SessionCall:
+    """One call. Its bytes are made once: a repeat is the same request with the same ids.
+
+    Awaiting it gives the reply or raises the error; cancelling a waiter does not touch the call.
+    """
+
+    __slots__ = (
+        "_waiters",
+        "attempts",
+        "deadline",
+        "error",
+        "last_failure",
+        "on_refusal",
+        "owner",
+        "part",
+        "patience",
+        "place",
+        "reply",
+        "sent_at",
+        "sequence",
+        "urgent",
+        "was_sent",
+    )
+
+    def __init__(self, sequence: int, part: bytes, *, deadline: float, patience: float, urgent: bool) -> None:
+        self.sequence = sequence
+        self.part = part
+        """The call as a part of a frame; joined parts are a serialized SessionRequest."""
+        self.deadline = deadline
+        """When to give up, in the loop's time; infinity for what must be settled."""
+        self.patience = patience
+        """After how many seconds without an answer the connection counts as dead."""
+        self.urgent = urgent
+        """Whether it goes before all that are not, and never waits for a place in flight: what gives credits back
+        or keeps them must not queue behind those who wait for credits."""
+        self.place = Place.QUEUED
+        self.was_sent = False
+        self.sent_at = 0.0
+        self.attempts = 0
+        self.reply: Reply | None = None
+        self.error: EarmarkError | None = None
+        self.last_failure: EarmarkError | None = None
+        self.on_refusal: Callable[[EarmarkError], bool] | None = None
+        """Called with a definitive refusal; True if the call goes on in another form."""
+        self.owner: Settling | None = None
+        """Who stands behind a commit or a release."""
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def resolve(self, reply: Reply) -> None:
+        """End the call with its reply."""
+        self.reply = reply
+        self.place = Place.ENDED
+        self._wake()
+
+    def fail(self, error: EarmarkError) -> None:
+        """End the call with an error."""
+        self.error = error
+        self.place = Place.ENDED
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def __await__(self) -> Generator[asyncio.Future[None], None, Reply]:
+        if self.place is not Place.ENDED:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            yield from waiter
+        if self.reply is None:
+            assert self.error is not None, "awaited a call that was withdrawn"
+            raise self.error
+        return self.reply
+
+
+def frame_part(call: pb.SessionCall) -> bytes:
+    """Serialize a call so that joined parts are the bytes of a SessionRequest: its tag, its length, itself.
+
+    A frame is put together, and put together again after a lost connection, without building or copying a message.
+    """
+    body = call.SerializeToString()
+    length = len(body)
+    if length < 0x80:
+        return b"".join((_CALLS_FIELD, bytes((length,)), body))
+    prefix = bytearray(_CALLS_FIELD)
+    while length > 0x7F:
+        prefix.append(length & 0x7F | 0x80)
+        length >>= 7
+    prefix.append(length)
+    return bytes(prefix) + body

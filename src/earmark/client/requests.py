@@ -1,0 +1,109 @@
+"""Building the messages of the hot path from what callers write. Everything is checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from earmark.client.amounts import (
+    Amount,
+    OveragePolicy,
+    overage_number,
+    quantity_number,
+    to_duration,
+    to_micros_fast,
+    usage_counts,
+)
+from earmark.v1 import metering_service_pb2 as pb
+
+__all__ = ["Subject", "charge_call", "only_one", "reserve_call"]
+
+
+@dataclass(slots=True)
+class Subject:
+    """What Reserve and Charge have in common: what is generated, for whom, and for how much."""
+
+    account_id: str
+    request_id: str
+    amount: Amount | None
+    operation: str | None
+    quantity: int | None
+    usage: Mapping[str, int] | None
+    attributes: Mapping[str, str] | None
+    min_amount: Amount | None
+    min_quantity: int | None
+    user_id: str | None
+    project_id: str | None
+    labels: Mapping[str, str] | None
+
+
+def reserve_call(subject: Subject, *, ttl: float | None, wait: float) -> pb.SessionCall:
+    """Build a Reserve; durations in seconds.
+
+    Raises:
+        TypeError, ValueError: what cannot be sent.
+    """
+    message = pb.SessionCall()
+    request = message.reserve
+    _fill(request, subject)
+    if ttl is not None:
+        request.ttl.CopyFrom(to_duration(ttl))
+    if wait:
+        request.wait.CopyFrom(to_duration(wait))
+    return message
+
+
+def charge_call(
+    subject: Subject, *, wait: float, overage_policy: OveragePolicy | str | None, comment: str | None
+) -> pb.SessionCall:
+    """Build a Charge; durations in seconds.
+
+    Raises:
+        TypeError, ValueError: what cannot be sent.
+    """
+    message = pb.SessionCall()
+    request = message.charge
+    _fill(request, subject)
+    request.overage_policy = overage_number(overage_policy)
+    if comment:
+        request.comment = comment
+    if wait:
+        request.wait.CopyFrom(to_duration(wait))
+    return message
+
+
+def _fill(request: pb.ReserveRequest | pb.ChargeRequest, subject: Subject) -> None:
+    request.account_id = subject.account_id
+    request.request_id = subject.request_id
+    if subject.amount is not None:
+        request.amount_micros = to_micros_fast(subject.amount)
+    if subject.operation is not None:
+        request.operation = subject.operation
+    if subject.quantity is not None:
+        request.quantity = quantity_number(subject.quantity)
+    if subject.usage is not None:
+        request.usage.counts.update(usage_counts(subject.usage))
+        request.usage.SetInParent()
+    if subject.attributes:
+        request.attributes.update(subject.attributes)
+    if subject.min_amount is not None:
+        request.min_amount_micros = to_micros_fast(subject.min_amount)
+    if subject.min_quantity is not None:
+        request.min_quantity = quantity_number(subject.min_quantity)
+    if subject.user_id is not None:
+        request.user_id = subject.user_id
+    if subject.project_id is not None:
+        request.project_id = subject.project_id
+    if subject.labels:
+        request.labels.update(subject.labels)
+
+
+def only_one(**given: object) -> None:
+    """Check that at most one of these arguments is given.
+
+    Raises:
+        TypeError: more than one is.
+    """
+    present = [name for name, value in given.items() if value is not None]
+    if len(present) > 1:
+        raise TypeError(f"give only one of {', '.join(present)}")
