@@ -1,0 +1,1 @@
+"""The command line: `earmark`. Imports nothing heavy until a command runs."""
