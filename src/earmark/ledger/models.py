@@ -148,7 +148,7 @@ class AccountChanges(Struct, frozen=True):
 
 
 class AccountRecord(Struct, frozen=True):
-    """An account as it was last configured (`admin_seq`); Redis may not have applied all of it (`applied_admin_seq`)."""
+    """An account as last configured (`admin_seq`); Redis may not have applied all of it (`applied_admin_seq`)."""
 
     account_id: str
     partition: int
@@ -250,7 +250,7 @@ class Allocation(Struct, frozen=True):
 
 
 class EntryPosition(Struct, frozen=True):
-    """Where an entry stands in the order of lists and exports; opaque to callers, who pass it back for the next page."""
+    """Where an entry stands in lists and exports; opaque to callers, who pass it back for the next page."""
 
     time: int
     account_key: int

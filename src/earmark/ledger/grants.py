@@ -1,0 +1,209 @@
+"""Grants in SQL. Functions of one connection; their transaction is the caller's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, func, insert, select, text
+
+from earmark.domain.ids import format_grant_id, parse_reservation_id
+from earmark.domain.states import EntryKind, GrantKind
+from earmark.engine.operations import ApplyGrant, Settlement, VoidGrant
+from earmark.errors import EarmarkError, Reason, error
+from earmark.ledger.administration import AdminCall, account_key_of, lock_account, record_operation, replay_of
+from earmark.ledger.models import AdminState, AdminTicket, GrantRecord, NewGrant
+from earmark.ledger.tables import accounts, entries, grants
+
+__all__ = ["due_accounts", "list_grants", "read_grant", "record_grant", "record_void"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def record_grant(connection: Connection, call: AdminCall, grant: NewGrant, max_grants: int) -> AdminTicket:
+    """Record a grant; see `Accounts.record_grant`."""
+    account = lock_account(connection, call.account_id)
+    replay = replay_of(connection, account.account_key, call)
+    if replay is not None:
+        return replay
+    if grant.kind == GrantKind.ADJUSTMENT and grant.reservation_id:
+        # The account is locked: no other adjustment can come between this sum and the insert.
+        _check_adjustment(connection, account.account_key, call.account_id, grant)
+    admin_seq = account.admin_seq + 1
+    settlement = Settlement(
+        comment=grant.comment,
+        actor=grant.actor,
+        request_id=call.request_id,
+        reservation_id=grant.reservation_id,
+    )
+    operation = ApplyGrant(
+        account_id=call.account_id,
+        admin_seq=admin_seq,
+        kind=grant.kind.value,
+        priority=grant.priority,
+        amount=grant.amount,
+        acquire_time=grant.acquire_time,
+        expire_time=grant.expire_time,
+        max_grants=max_grants,
+        settlement=_encode(settlement).decode(),
+    )
+    connection.execute(
+        insert(grants).values(
+            account_key=account.account_key,
+            grant_number=admin_seq,
+            kind=grant.kind.value,
+            amount=grant.amount,
+            priority=grant.priority,
+            acquire_time=grant.acquire_time,
+            expire_time=grant.expire_time,
+            create_time=call.now,
+            comment=grant.comment,
+            actor=grant.actor,
+            reservation_id=grant.reservation_id,
+            request_id=call.request_id,
+            state=AdminState.PENDING.value,
+            void=False,
+            open=False,
+            charged=0,
+            expired=0,
+            voided=0,
+            repaid=0,
+        )
+    )
+    return record_operation(connection, account.account_key, call, operation)
+
+
+def record_void(connection: Connection, call: AdminCall, number: int) -> AdminTicket:
+    """Record that a grant is to be voided; see `Accounts.record_void`."""
+    account = lock_account(connection, call.account_id)
+    replay = replay_of(connection, account.account_key, call)
+    if replay is not None:
+        return replay
+    if _find(connection, account.account_key, number) is None:
+        raise _grant_not_found(call.account_id, number)
+    settlement = Settlement(comment=call.comment, actor=call.actor, request_id=call.request_id)
+    operation = VoidGrant(
+        account_id=call.account_id,
+        admin_seq=account.admin_seq + 1,
+        grant=number,
+        settlement=_encode(settlement).decode(),
+    )
+    return record_operation(connection, account.account_key, call, operation)
+
+
+def read_grant(connection: Connection, account_id: str, number: int) -> GrantRecord:
+    """Return a grant; see `Accounts.get_grant`."""
+    row = _find(connection, account_key_of(connection, account_id), number)
+    if row is None:
+        raise _grant_not_found(account_id, number)
+    return _record(account_id, row)
+
+
+def list_grants(connection: Connection, account_id: str, limit: int, before: int | None) -> list[GrantRecord]:
+    """Return a page of grants; see `Accounts.list_grants`."""
+    account_key = account_key_of(connection, account_id)
+    query = (
+        select(grants)
+        .where(grants.c.account_key == account_key, grants.c.state != AdminState.REFUSED.value)
+        .order_by(grants.c.grant_number.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(grants.c.grant_number < before)
+    return [_record(account_id, row) for row in connection.execute(query)]
+
+
+def due_accounts(connection: Connection, now: int, limit: int) -> list[str]:
+    """Return accounts with due grants; see `Accounts.accounts_with_due_grants`."""
+    due = (
+        select(grants.c.account_key, func.min(grants.c.expire_time).label("first"))
+        # To the letter as the partial index says it, so that it is used.
+        .where(text("open AND expire_time > 0"), grants.c.expire_time <= now)
+        .group_by(grants.c.account_key)
+        .order_by("first", grants.c.account_key)
+        .limit(limit)
+        .subquery()
+    )
+    query = (
+        select(accounts.c.account_id)
+        .join_from(due, accounts, due.c.account_key == accounts.c.account_key)
+        .order_by(due.c.first, due.c.account_key)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _check_adjustment(connection: Connection, account_key: int, account_id: str, grant: NewGrant) -> None:
+    owner, digest = parse_reservation_id(grant.reservation_id)
+    query = (
+        select(entries.c.kind, entries.c.amount)
+        .where(
+            entries.c.digest == digest,
+            entries.c.account_key == account_key,
+            entries.c.kind.in_([EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD]),
+        )
+        .order_by(entries.c.entry_number.desc())
+        .limit(1)
+    )
+    ended = connection.execute(query).one_or_none() if owner == account_id else None
+    if ended is None:
+        raise error(
+            Reason.RESERVATION_NOT_FOUND,
+            f"the account has no ended reservation {grant.reservation_id[:64]!r}",
+            {"reservation_id": grant.reservation_id},
+        )
+    charged = ended.amount if ended.kind == EntryKind.CHARGE else 0
+    adjusted = int(
+        connection.execute(
+            select(func.coalesce(func.sum(grants.c.amount), 0)).where(
+                grants.c.account_key == account_key,
+                grants.c.reservation_id == grant.reservation_id,
+                text("reservation_id <> ''"),
+                grants.c.kind == GrantKind.ADJUSTMENT.value,
+                grants.c.state != AdminState.REFUSED.value,
+            )
+        ).scalar_one()
+    )
+    if adjusted + grant.amount > charged:
+        raise error(
+            Reason.ADJUSTMENT_EXCEEDS_CHARGE,
+            f"the reservation was charged {charged} microcredits and {adjusted} of them are made good already: "
+            f"{grant.amount} more is too much",
+            {"charged_micros": charged, "adjusted_micros": adjusted, "required_micros": grant.amount},
+        )
+
+
+def _find(connection: Connection, account_key: int, number: int) -> Row[Any] | None:
+    query = select(grants).where(
+        grants.c.account_key == account_key,
+        grants.c.grant_number == number,
+        grants.c.state != AdminState.REFUSED.value,
+    )
+    return connection.execute(query).one_or_none()
+
+
+def _grant_not_found(account_id: str, number: int) -> EarmarkError:
+    grant_id = format_grant_id(number)
+    return error(Reason.GRANT_NOT_FOUND, f"account {account_id!r} has no grant {grant_id}", {"grant_id": grant_id})
+
+
+def _record(account_id: str, row: Row[Any]) -> GrantRecord:
+    return GrantRecord(
+        account_id=account_id,
+        number=row.grant_number,
+        kind=GrantKind(row.kind),
+        amount=row.amount,
+        priority=row.priority,
+        acquire_time=row.acquire_time,
+        expire_time=row.expire_time,
+        create_time=row.create_time,
+        comment=row.comment,
+        actor=row.actor,
+        reservation_id=row.reservation_id,
+        request_id=row.request_id,
+        pending=row.state == AdminState.PENDING.value,
+        void=row.void,
+        charged=row.charged,
+        expired=row.expired,
+        voided=row.voided,
+        repaid=row.repaid,
+    )
