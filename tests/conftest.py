@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from earmark.ledger import upgrade
 from tests.support.engine import SharedEngine, shared_engine
+from tests.support.postgres import PostgresServer, shared_postgres
 
 # A slow machine is no failure; a failing example prints what repeats it.
 hypothesis.settings.register_profile(
@@ -72,3 +76,30 @@ def engine(_engine_of_worker: SharedEngine) -> SharedEngine:
 def redis_url(engine: SharedEngine) -> str:
     """The URL of a real, empty engine."""
     return engine.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, one per worker."""
+    with shared_postgres() as server:
+        server.make_template()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the newest schema and no rows."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    asyncio.run(upgrade(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh ledger, once on each database: the newest schema, no rows."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.fresh_database()
+    path = tmp_path / "ledger.db"
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
