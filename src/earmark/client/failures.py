@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.code_pb2 import Code
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from earmark.errors import DOMAIN, EarmarkError, Reason, Unavailable, error_class_for
 
@@ -107,7 +107,9 @@ def error_of_rpc(failure: grpc.aio.AioRpcError) -> EarmarkError:
 
 
 def _status_details(failure: grpc.aio.AioRpcError) -> Status | None:
-    details = dict(failure.trailing_metadata() or ()).get(_DETAILS_KEY)
+    # A sequence of pairs, whatever the stubs say.
+    metadata: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()  # type: ignore[assignment]
+    details = next((value for key, value in metadata if key == _DETAILS_KEY), None)
     if not isinstance(details, bytes):
         return None
     try:

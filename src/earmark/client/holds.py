@@ -237,9 +237,7 @@ class Hold(ABC):
         request.request_id = request_id if request_id is not None else core.request_ids.next()
         if ttl is not None:
             request.ttl.CopyFrom(to_duration(seconds_of(ttl)))
-        only_one(
-            additional=additional, additional_quantity=additional_quantity, additional_usage=additional_usage
-        )
+        only_one(additional=additional, additional_quantity=additional_quantity, additional_usage=additional_usage)
         if additional is not None:
             request.additional_micros = to_micros_fast(additional)
         if additional_quantity is not None:

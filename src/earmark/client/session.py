@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from math import inf
 from typing import Final, Protocol
 
 import grpc
 
 from earmark.client.backoff import backoff_seconds
-from earmark.client.calls import FRAME_CALLS, Place, Reply, SessionCall, frame_part
+from earmark.client.calls import Place, Reply, SessionCall, frame_part
 from earmark.client.failures import CallTimedOut, ClientClosed, describe, error_of_rpc, error_of_status
+from earmark.client.outbox import Outbox
 from earmark.errors import EarmarkError, Internal, Reason, error
 from earmark.v1 import metering_service_pb2 as pb
 
@@ -59,13 +59,10 @@ class Session:
 
     def __init__(self, transport: Transport, *, max_in_flight: int) -> None:
         self._transport = transport
-        self._max_in_flight = max_in_flight
         self._loop = asyncio.get_running_loop()
         self._sequence = 0
         self._open: dict[int, SessionCall] = {}
-        self._urgent: deque[SessionCall] = deque()
-        self._ordinary: deque[SessionCall] = deque()
-        self._ordinary_in_flight = 0
+        self._outbox = Outbox(max_in_flight)
         self._wake_writer: asyncio.Future[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._next_sweep = inf
@@ -142,47 +139,25 @@ class Session:
     # Queues
 
     def _queue(self, call: SessionCall) -> None:
-        call.place = Place.QUEUED
-        (self._urgent if call.urgent else self._ordinary).append(call)
+        self._outbox.put(call)
         wake = self._wake_writer
         if wake is not None and not wake.done():
             wake.set_result(None)
 
+    def _wake_if_room(self) -> None:
+        """Wake the writer for what waited for a place in flight."""
+        wake = self._wake_writer
+        if wake is not None and not wake.done() and self._outbox.has_frame():
+            wake.set_result(None)
+
     def _take_out(self, call: SessionCall) -> None:
-        """Remove a call from the books. What lies in a queue is skipped there."""
+        """Remove a call from the books."""
         self._open.pop(call.sequence, None)
-        self._leave_flight(call)
-
-    def _leave_flight(self, call: SessionCall) -> None:
-        if call.place is Place.SENT and not call.urgent:
-            self._ordinary_in_flight -= 1
-            if self._ordinary and self._wake_writer is not None and not self._wake_writer.done():
-                self._wake_writer.set_result(None)
-
-    def _next_frame(self) -> list[bytes]:
-        """Take the calls of the next frame: urgent ones first, then others as far as the bound allows."""
-        parts: list[bytes] = []
-        now = self._loop.time()
-        urgent, ordinary = self._urgent, self._ordinary
-        while urgent and len(parts) < FRAME_CALLS:
-            call = urgent.popleft()
-            if call.place is Place.QUEUED:
-                call.place = Place.SENT
-                call.was_sent = True
-                call.sent_at = now
-                parts.append(call.part)
-        while ordinary and len(parts) < FRAME_CALLS and self._ordinary_in_flight < self._max_in_flight:
-            call = ordinary.popleft()
-            if call.place is Place.QUEUED:
-                call.place = Place.SENT
-                call.was_sent = True
-                call.sent_at = now
-                self._ordinary_in_flight += 1
-                parts.append(call.part)
-        return parts
+        self._outbox.left_flight(call)
+        self._wake_if_room()
 
     async def _until_queued(self) -> None:
-        while not self._urgent and not (self._ordinary and self._ordinary_in_flight < self._max_in_flight):
+        while not self._outbox.has_frame():
             self._wake_writer = self._loop.create_future()
             try:
                 await self._wake_writer
@@ -235,12 +210,12 @@ class Session:
         try:
             while True:
                 await self._until_queued()
-                parts = self._next_frame()
+                parts = self._outbox.next_frame(self._loop.time())
                 if parts:
                     await stream.write(b"".join(parts))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # The stream is over; its reader learns why.
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the stream ends with it
             # The reader learns of it by the cancellation, and the calls go out again on a new stream.
             _log.exception("sending on the session's stream failed")
             stream.cancel()
@@ -256,16 +231,14 @@ class Session:
                 self._refuse(call, error_of_status(result.status))
             elif kind is not None:
                 del books[call.sequence]
-                if not call.urgent:
-                    self._ordinary_in_flight -= 1
+                self._outbox.left_flight(call)
                 reply: Reply = getattr(result, kind)
                 call.resolve(reply)
-        if self._ordinary and self._wake_writer is not None and not self._wake_writer.done():
-            self._wake_writer.set_result(None)
+        self._wake_if_room()
 
     def _refuse(self, call: SessionCall, error: EarmarkError) -> None:
         if error.retryable:
-            self._leave_flight(call)
+            self._outbox.left_flight(call)
             call.place = Place.RESTING
             call.last_failure = error
             call.attempts += 1
@@ -284,11 +257,7 @@ class Session:
 
     def _take_back_sent(self) -> None:
         """Queue what was sent and not answered again, before everything newer."""
-        sent = [call for call in self._open.values() if call.place is Place.SENT]
-        for call in reversed(sent):
-            call.place = Place.QUEUED
-            (self._urgent if call.urgent else self._ordinary).appendleft(call)
-        self._ordinary_in_flight = 0
+        self._outbox.take_back([call for call in self._open.values() if call.place is Place.SENT])
 
     def _fail_all(self, error: EarmarkError) -> None:
         _log.error("the server refuses this client: %s", error)
@@ -336,4 +305,3 @@ def _timed_out(call: SessionCall) -> CallTimedOut:
     why = f": {call.last_failure}" if call.last_failure is not None else ""
     metadata = call.last_failure.metadata if call.last_failure is not None else {}
     return CallTimedOut("DEADLINE_EXCEEDED", f"no definitive answer in time{why}", metadata)
-
