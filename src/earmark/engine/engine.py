@@ -70,7 +70,7 @@ class Engine:
         self._times = [0] * store.partitions
         self._backlogs = [0] * store.partitions
         self._residence = Residence(self, archive)
-        self._room = WaitingRoom(self._submit_again)
+        self._room = WaitingRoom(self.enqueue)
         self._changes = Changes(store, self.execute, self._room)
         self.memory_full = False
         """Set by the memory watch: above the high-water mark new reservations are refused."""
@@ -102,7 +102,8 @@ class Engine:
                 return
         self._batchers[partition].submit(operation, on_done)
 
-    def _submit_again(self, operation: AccountOperation, on_done: OnDone) -> None:
+    def enqueue(self, operation: AccountOperation, on_done: OnDone) -> None:
+        """Queue an operation that was admitted before: without asking whether it may come in."""
         partition = partition_of(operation.account_id, self._partitions)
         self._batchers[partition].submit(operation, on_done)
 
@@ -195,7 +196,7 @@ class Engine:
         # Behind what was queued meanwhile: the events that were due are settled by whichever comes first.
         if isinstance(operation, PartitionOperation):
             raise TypeError("partition operations run whatever is due")
-        self._submit_again(operation, on_done)
+        self.enqueue(operation, on_done)
 
 
 _MAY_WAIT = (Reserve, Charge, Extend)

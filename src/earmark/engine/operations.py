@@ -267,22 +267,12 @@ class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14):
 class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15):
     """Recovery only: replace the account by SQL's state, keeping those of its holds that SQL does not know as ended."""
 
-    entry_number: int
-    charged: int
-    granted: int
-    expired: int
-    voided: int
-    debt: int
-    suspended: bool
-    enforcement: int
-    overdraft_limit: int
-    admin_seq: int
-    members: tuple[str, ...]
-    grants: tuple[int, ...]
+    load: LoadAccount
+    """SQL's state; its generation means nothing here."""
     holds: tuple[str, ...]
     """Digests of the account's ACTIVE records in Redis."""
     ended: tuple[RestoreReservation, ...]
-    """Those that SQL knows as ended (and ended ones that Redis does not know)."""
+    """Reservations that SQL knows as ended since Redis's state."""
 
 
 class PartitionOperation(msgspec.Struct, frozen=True, array_like=True):

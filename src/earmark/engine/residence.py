@@ -49,7 +49,7 @@ SettlingOperation = Commit | Release | Extend | ReadReservation
 class _Executor(Protocol):
     def partition_of(self, account_id: str) -> int: ...
 
-    def submit(self, operation: AccountOperation, on_done: OnDone) -> None: ...
+    def enqueue(self, operation: AccountOperation, on_done: OnDone) -> None: ...
 
     def execute_once(self, operation: AccountOperation) -> Awaitable[Result]: ...
 
@@ -97,7 +97,7 @@ class Residence:
         finally:
             for operation, on_done in self._waiting.pop(account_id):
                 if failure is None:
-                    self._executor.submit(operation, on_done)
+                    self._executor.enqueue(operation, on_done)
                 else:
                     on_done(failure)
 
@@ -196,7 +196,7 @@ class Residence:
             on_done(Unavailable(Reason.DRAINING, "the server stops: repeat the call with the same ids"))
             raise
         if isinstance(outcome, AccountOperation):
-            self._executor.submit(outcome, on_done)
+            self._executor.enqueue(outcome, on_done)
         else:
             on_done(outcome)
 

@@ -63,10 +63,10 @@ def _refuse(
 
 
 def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) -> Refused | None:
-    if len(account.grants) >= operation.max_grants:
-        return _refuse(partition, account, operation, RefusalCode.TOO_MANY_GRANTS, (operation.max_grants,))
     if account.granted + operation.amount > MAX_MICROS:
         return _refuse(partition, account, operation, RefusalCode.INVALID_AMOUNT)
+    if len(account.grants) >= operation.max_grants:
+        return _refuse(partition, account, operation, RefusalCode.TOO_MANY_GRANTS, (operation.max_grants,))
     now = partition.now
     grant = Grant(
         number=operation.admin_seq,
@@ -76,6 +76,11 @@ def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) 
         acquire_time=operation.acquire_time,
         remaining=operation.amount,
     )
+    # One whose moment passed on its way never becomes available, so it repays nothing.
+    late = grant.ended_by(now)
+    repaid = 0 if late else min(account.debt, grant.remaining)
+    grant.remaining -= repaid
+    account.debt -= repaid
     account.grants[grant.number] = grant
     account.granted += operation.amount
     partition.append(
@@ -89,12 +94,9 @@ def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) 
         grant=grant,
         expire_time=operation.expire_time,
     )
-    repaid = min(account.debt, grant.remaining)
     if repaid:
-        account.debt -= repaid
-        grant.remaining -= repaid
         partition.append_about_grant(EntryKind.DEBT_REPAID, account, grant, repaid, time=now)
-    if grant.ended_by(now) and grant.remaining:
+    if late and grant.remaining:
         amount = grant.remaining
         grant.remaining = 0
         account.expired += amount
@@ -127,8 +129,8 @@ def _configure(partition: Partition, account: Account, operation: Configure) -> 
     account.suspended = operation.suspended
     account.enforcement = operation.enforcement
     account.overdraft_limit = operation.overdraft_limit
-    account.members |= set(operation.members_added)
     account.members -= set(operation.members_removed)
+    account.members |= set(operation.members_added)
     partition.append(EntryKind.CONFIGURED, account, time=partition.now, admin_seq=operation.admin_seq)
 
 
@@ -138,7 +140,7 @@ def load(partition: Partition, operation: LoadAccount) -> Applied | Refused:
     if present is not None:
         return _applied(partition, present, fresh=False)
     if operation.generation != partition.evict_generation:
-        return Refused(RefusalCode.STALE, ())
+        return Refused(RefusalCode.STALE, (partition.evict_generation, partition.flushed))
     account = _from_sql(partition, operation)
     partition.accounts[account.account_id] = account
     # Nothing that ended while the account was away may be spent by what follows in this very batch.
@@ -148,7 +150,7 @@ def load(partition: Partition, operation: LoadAccount) -> Applied | Refused:
     return _applied(partition, account, fresh=True)
 
 
-def _from_sql(partition: Partition, operation: LoadAccount | RebuildAccount) -> Account:
+def _from_sql(partition: Partition, operation: LoadAccount) -> Account:
     return Account(
         account_id=operation.account_id,
         version=partition.now,
@@ -181,7 +183,7 @@ def restore(partition: Partition, account: Account, operation: RestoreReservatio
     if operation.digest in partition.records:
         return _applied(partition, account, fresh=False)
     if operation.generation != partition.retire_generation:
-        return Refused(RefusalCode.STALE, ())
+        return Refused(RefusalCode.STALE, (partition.retire_generation, partition.flushed))
     partition.records[operation.digest] = _ended(partition, operation)
     return _applied(partition, account, fresh=True)
 
@@ -220,7 +222,7 @@ def evict(partition: Partition, account: Account, operation: Evict) -> Applied |
             record.account_id == account.account_id and record.state is ReservationState.ACTIVE
             for record in partition.records.values()
         )
-        or any(ticket.live(partition.now) for ticket in account.queue)
+        or any(ticket.kept(partition.now) for ticket in account.queue)
         or account.entry_seq > partition.flushed
         or account.touched > operation.idle_before
         or account.admin_seq != operation.admin_seq
@@ -229,33 +231,34 @@ def evict(partition: Partition, account: Account, operation: Evict) -> Applied |
         return Refused(RefusalCode.STALE, ())
     del partition.accounts[account.account_id]
     partition.evict_generation += 1
-    return Applied(account.admin_seq, fresh=True, balance=None)
+    return _applied(partition, account, fresh=True)
 
 
 def rebuild(partition: Partition, operation: RebuildAccount) -> Applied:
     """Replace an account by SQL's state; the holds that SQL does not know as ended keep what their grants can give."""
-    account = _from_sql(partition, operation)
+    account = _from_sql(partition, operation.load)
     previous = partition.accounts.get(operation.account_id)
     if previous is not None:
-        account.queue = previous.queue
+        account.version = max(partition.now, previous.version + 1)
+    partition.accounts[account.account_id] = account
     for ended in operation.ended:
         partition.records[ended.digest] = _ended(partition, ended)
-    kept = set(operation.holds)
-    for record in sorted(partition.records.values(), key=lambda record: (record.create_time, record.digest)):
-        if record.account_id != account.account_id or record.state is not ReservationState.ACTIVE:
-            continue
-        if record.digest not in kept:
-            del partition.records[record.digest]
-            continue
-        allocations: Allocations = {}
-        for (number, kind), amount in record.allocations.items():
-            grant = account.grants.get(number)
-            part = min(amount, grant.remaining) if grant else 0
-            if grant and part:
-                grant.remaining -= part
-                grant.held += part
-                allocations[number, kind] = part
-        record.allocations = allocations
-        record.reserved = sum(allocations.values())
-    partition.accounts[account.account_id] = account
+    for digest in operation.holds:
+        record = partition.records.get(digest)
+        if record is not None and record.state is ReservationState.ACTIVE:
+            _hold_again(account, record)
     return _applied(partition, account, fresh=True)
+
+
+def _hold_again(account: Account, record: Record) -> None:
+    kept: Allocations = {}
+    for (number, kind), amount in record.allocations.items():
+        grant = account.grants.get(number)
+        part = min(amount, grant.remaining) if grant else 0
+        if grant and part:
+            grant.remaining -= part
+            grant.held += part
+            kept[number, kind] = part
+    record.allocations = kept
+    record.reserved = sum(kept.values())
+    record.whole = record.reserved + record.uncollected

@@ -35,8 +35,10 @@ def turn_of(account: Account, key: str, operation: Reserve | Charge | Extend, no
     """
     account.queue = [ticket for ticket in account.queue if ticket.kept(now)]
     if operation.wait == 0:
+        if not affordable:
+            return Turn.REFUSE
         leave(account, key)
-        return Turn.TAKE if affordable else Turn.REFUSE
+        return Turn.TAKE
     mine = ticket_of(account, key, now)
     ahead = account.queue[: account.queue.index(mine)] if mine else account.queue
     first = not any(ticket.live(now) for ticket in ahead)

@@ -35,7 +35,8 @@ def _before_balance(partition: Partition, account: Account, operation: Reserve |
     elif account.members and operation.user_id not in account.members:
         refusal = RefusalCode.NOT_A_MEMBER
     if refusal is not None:
-        leave(account, operation.digest)
+        if operation.wait:
+            leave(account, operation.digest)
         return Refused(refusal, ())
     return None
 
@@ -47,7 +48,9 @@ def reserve(partition: Partition, account: Account, operation: Reserve) -> Done 
         return early
     available = account.available
     affordable = available >= operation.min_amount
-    if not account.observes:
+    if account.observes:
+        leave(account, operation.digest)
+    else:
         refusal = _balance_refusal(partition, account, operation, available, affordable=affordable)
         if refusal is not None:
             return refusal
@@ -88,7 +91,9 @@ def charge(partition: Partition, account: Account, operation: Charge) -> Done | 
     available = account.available
     within_reach = available + (account.overdraft_room if overdraws else 0)
     affordable = within_reach >= operation.min_amount
-    if not account.observes:
+    if account.observes:
+        leave(account, operation.digest)
+    else:
         refusal = _balance_refusal(partition, account, operation, within_reach, affordable=affordable)
         if refusal is not None:
             return refusal
@@ -104,7 +109,7 @@ def charge(partition: Partition, account: Account, operation: Charge) -> Done | 
         account_id=account.account_id,
         state=ReservationState.COMMITTED,
         content=operation.content,
-        reserved=taken,
+        reserved=charged,
         charged=charged,
         uncollected=uncollected,
         late=False,
@@ -114,7 +119,7 @@ def charge(partition: Partition, account: Account, operation: Charge) -> Done | 
         price_version=operation.price_version,
         details=operation.details,
         allocations=account.plan(taken),
-        whole=taken,
+        whole=charged,
     )
     if operation.validate_only:
         record.digest = ""
@@ -279,6 +284,7 @@ def release(partition: Partition, account: Account, operation: Release) -> Done 
         case ReservationState.ACTIVE:
             effects = partition.give_back(account, record.allocations, partition.now)
             record.state = ReservationState.RELEASED
+            record.uncollected = 0  # Nothing is missing of what failed.
             record.settle_time = partition.now
             record.allocations = {}
             partition.append(
@@ -296,7 +302,7 @@ def release(partition: Partition, account: Account, operation: Release) -> Done 
 
 
 def _release_unknown(partition: Partition, account: Account, operation: Release) -> Done | ReservationMissing:
-    if operation.tombstone != partition.retire_generation:
+    if operation.tombstone != partition.retire_generation or operation.digest in partition.records:
         return ReservationMissing(partition.retire_generation, partition.flushed)
     # The Reserve may still be on its way; it will find that it was given up.
     now = partition.now
@@ -313,7 +319,7 @@ def _release_unknown(partition: Partition, account: Account, operation: Release)
         expire_time=now,
         settle_time=now,
         price_version=0,
-        details="",
+        details="{}",
         allocations={},
         whole=0,
         ended_at=now,

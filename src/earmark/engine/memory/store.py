@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from earmark.domain.states import ReservationState
 from earmark.engine.memory.administration import administer, evict, load, rebuild, restore
@@ -169,13 +170,14 @@ class MemoryStore:
     def _retire(self, limit: int) -> int:
         partition = self.partition
         over = sorted(
-            (record.ended_at, record.digest)
+            (record.ended_at, record.digest, record.entry_seq)
             for record in partition.records.values()
             if record.state is not ReservationState.ACTIVE
             and record.ended_at + partition.replay_window <= partition.now
-            and record.entry_seq <= partition.flushed
         )[:limit]
-        for _, digest in over:
+        # What settled after the first that SQL does not hold is not in SQL either.
+        over = list(takewhile(lambda ended: ended[2] <= partition.flushed, over))
+        for _, digest, _ in over:
             del partition.records[digest]
         if over:
             partition.retire_generation += 1
@@ -194,7 +196,6 @@ class MemoryStore:
                 and record.details
             ):
                 record.details = ""
-                record.allocations = {}
                 shrunk += 1
         return Swept(shrunk)
 

@@ -67,6 +67,8 @@ class PartitionMeta:
     format: int
     lookup_until: int
     """Until then, ids that Redis does not know are looked up in SQL (after a recovery in which Redis was behind)."""
+    behind: bool
+    """A recovery found the partition behind SQL and has not finished yet."""
 
 
 class Admission(Enum):
@@ -161,9 +163,9 @@ class RedisStore:
             return
         self._link = None
         self._connected.clear()
-        for partition in self._partitions:
-            self._withdraw(partition)
         if not self._closed:
+            for partition in self._partitions:
+                self._withdraw(partition)
             self._connecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
@@ -247,6 +249,7 @@ class RedisStore:
             flushed=int(fields.get(b"flushed", b"0")),
             format=int(fields.get(b"format", b"0")),
             lookup_until=int(fields.get(b"lookup_until", b"0")),
+            behind=b"behind" in fields,
         )
 
     async def admit(self, partition: int, flushed_in_sql: int, epoch_in_sql: int) -> Admission:
@@ -356,13 +359,31 @@ class RedisStore:
 
     # Recovery and clock: the only writers of epoch, run id and offset
 
-    async def begin_recovery(self, partition: int, epoch: int, *, wipe: bool) -> bool:
-        """Fence everybody out of the partition under a higher epoch; False if another recovery was first."""
-        return bool(await self._partition_script(partition, "begin", str(epoch), self.store_id, "1" if wipe else "0"))
+    async def begin_recovery(self, partition: int, epoch: int, *, wipe: bool, seq: int = 0, flushed: int = 0) -> bool:
+        """Fence everybody out of the partition under a higher epoch; False if another recovery was first.
 
-    async def finish_recovery(self, partition: int, epoch: int, run_id: str, seq: int) -> bool:
-        """Let the partition serve again under the run id that recovery began with; False if fenced out meanwhile."""
-        return bool(await self._partition_script(partition, "finish", str(epoch), run_id, str(seq)))
+        Args:
+            partition: The partition.
+            epoch: Higher than any before, in Redis and in SQL.
+            wipe: Delete all keys first: there is no meta key to say what they are.
+            seq: The highest that anybody saw; what comes from now on gets a higher one.
+            flushed: What SQL holds. A partition whose seq is lower is marked as behind.
+        """
+        numbers = (str(seq), str(flushed))
+        return bool(
+            await self._partition_script(partition, "begin", str(epoch), self.store_id, "1" if wipe else "0", *numbers)
+        )
+
+    async def finish_recovery(self, partition: int, epoch: int, run_id: str, *, lookup_window: int = 0) -> bool:
+        """Let the partition serve again under the run id that recovery began with; False if fenced out meanwhile.
+
+        Args:
+            partition: The partition.
+            epoch: That of `begin_recovery`.
+            run_id: Of the Redis server when recovery began.
+            lookup_window: For how long (microseconds) unknown ids are looked up in SQL; 0 for not at all.
+        """
+        return bool(await self._partition_script(partition, "finish", str(epoch), run_id, str(lookup_window)))
 
     async def move_clock(self, delta: int) -> None:
         """Move the clock of every partition by `delta` microseconds. Only for stores initialised for tests."""

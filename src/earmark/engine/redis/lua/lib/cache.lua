@@ -41,6 +41,12 @@ local function record_of(digest)
   return record
 end
 
+-- A record of this very account: a forged reservation id may pair an account with the digest of another's.
+local function record_in(account, digest)
+  local record = record_of(digest)
+  return record and record[R_ACCOUNT] == account.id and record or nil
+end
+
 local function prefetch(key, fields, cache, wrap)
   if #fields == 0 then
     return

@@ -139,6 +139,25 @@ local function take(account, amount, allocations, holding)
   end
 end
 
+-- What `take` would add to empty allocations.
+local function plan(account, amount)
+  local allocations, left, i = {}, amount, 1
+  while left > 0 do
+    if i > #account.doc[A_GRANTS] then
+      assert(account.doc[A_TAIL_COUNT] > 0, 'available exceeds what the grants hold')
+      load_tail(account)
+    end
+    local grants = account.doc[A_GRANTS]
+    local part = min(grants[i + G_REMAINING], left)
+    if part > 0 then
+      add_allocation(allocations, grants[i], grants[i + G_KIND], part)
+      left = left - part
+    end
+    i = i + GRANT_STRIDE
+  end
+  return allocations
+end
+
 -- What a return causes besides available credits: { kind, grant, grant kind, amount } to be entered after the ending.
 local function give_back(account, number, amount, at, caused)
   local doc = account.doc

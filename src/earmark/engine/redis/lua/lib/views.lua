@@ -44,5 +44,5 @@ local function refused(code, ...)
 end
 
 local function insufficient(available, required)
-  return { REFUSED, INSUFFICIENT_CREDITS, { available, required, required - available } }
+  return { REFUSED, INSUFFICIENT_CREDITS, { available, required, math.max(0, required - available) } }
 end

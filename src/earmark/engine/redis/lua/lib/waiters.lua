@@ -7,15 +7,6 @@ local function waiter_member(id, number, ticket)
   return id .. '\0' .. format('%016.0f', number) .. ticket
 end
 
-local function ticket_of(account, ticket)
-  if account.doc[A_WAITERS] == 0 then
-    return nil
-  end
-  local packed = call('HGET', TICKETS, ticket)
-  local found = packed and unpack_one(packed) or nil
-  return found and found[1] == account.id and found or nil
-end
-
 local function drop_ticket(account, ticket, held)
   call('ZREM', WAITERS, waiter_member(account.id, held[2], ticket))
   call('HDEL', TICKETS, ticket)
@@ -24,24 +15,48 @@ local function drop_ticket(account, ticket, held)
   account.raised = true -- whoever is next may go
 end
 
--- The first live ticket of an account, or nil; lapsed ones before it go, at most 64 a call.
-local function first_ticket(account)
+-- A ticket that lapsed is none: its caller went away, and a later call with its id begins to wait anew.
+local function ticket_of(account, ticket)
+  if account.doc[A_WAITERS] == 0 then
+    return nil
+  end
+  local packed = call('HGET', TICKETS, ticket)
+  local held = packed and unpack_one(packed) or nil
+  if not held or held[1] ~= account.id then
+    return nil
+  end
+  if now >= held[5] then
+    drop_ticket(account, ticket, held)
+    return nil
+  end
+  return held
+end
+
+-- The first live ticket of an account, or nil; lapsed ones before it go, at most 64 a call. One whose time is over holds
+-- up nobody, but stays until its caller was told, who would otherwise begin to wait anew. `own` counts while it stands.
+local function first_ticket(account, own)
   local id = account.id
+  local passed = 0
   for _ = 1, 64 do
-    local member = call('ZRANGEBYLEX', WAITERS, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', 0, 1)[1]
+    local member = call('ZRANGEBYLEX', WAITERS, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', passed, 1)[1]
     if not member then
-      account.doc[A_WAITERS] = 0
-      account.dirty = true
+      if passed == 0 then
+        account.doc[A_WAITERS] = 0
+        account.dirty = true
+      end
       return nil
     end
     local ticket = string.sub(member, #id + 18)
     local packed = call('HGET', TICKETS, ticket)
     local held = packed and unpack_one(packed)
     if held and held[1] == id and waiter_member(id, held[2], ticket) == member then
-      if now < held[4] and now < held[5] then
+      if now >= held[5] then
+        drop_ticket(account, ticket, held)
+      elseif now < held[4] or ticket == own then
         return ticket
+      else
+        passed = passed + 1
       end
-      drop_ticket(account, ticket, held)
     else
       call('ZREM', WAITERS, member) -- left behind by a call that failed
     end
@@ -54,16 +69,16 @@ end
 local function turn(account, ticket, wait, owner, enough)
   local doc = account.doc
   local held = ticket_of(account, ticket)
-  if held and now >= held[4] then
-    drop_ticket(account, ticket, held)
-    return 'late'
-  end
-  local first = doc[A_WAITERS] > 0 and first_ticket(account) or nil
+  local first = doc[A_WAITERS] > 0 and first_ticket(account, ticket) or nil
   if enough and (first == nil or first == ticket) then
     if held then
       drop_ticket(account, ticket, held)
     end
     return 'take'
+  end
+  if held and now >= held[4] then
+    drop_ticket(account, ticket, held)
+    return 'late'
   end
   if not held then
     doc[A_NEXT_TICKET] = doc[A_NEXT_TICKET] + 1
@@ -77,13 +92,17 @@ local function turn(account, ticket, wait, owner, enough)
   return 'wait'
 end
 
--- A refusal for any reason but the balance ends the ticket.
-local function leave_queue(account, ticket, owner)
+local function leave_queue(account, ticket)
+  local held = ticket_of(account, ticket)
+  if held then
+    drop_ticket(account, ticket, held)
+  end
+end
+
+-- A refusal for any reason but the balance ends the ticket of the caller that waits.
+local function stop_waiting(account, ticket, owner)
   if owner ~= '' then
-    local held = ticket_of(account, ticket)
-    if held then
-      drop_ticket(account, ticket, held)
-    end
+    leave_queue(account, ticket)
   end
 end
 

@@ -41,11 +41,11 @@ transitions[8] = function(account, op)
   if repaid > 0 then
     emit(account, K_DEBT_REPAID, now, repaid, { number, kind, repaid }, 0, '', number, kind)
   end
-  if gone then
+  if gone and amount > 0 then
     doc[A_AVAILABLE] = doc[A_AVAILABLE] - amount
     doc[A_EXPIRED] = doc[A_EXPIRED] + amount
     emit(account, K_GRANT_EXPIRED, math.max(expire - 1, now), amount, { number, kind, amount }, 0, '', number, kind)
-  elseif remaining > 0 then
+  elseif not gone and remaining > 0 then
     insert_grant(account, number, kind, priority, expire, acquire, remaining, 0, 0)
     account.raised = true
   end

@@ -10,14 +10,10 @@ transitions[2] = function(account, op)
   end
   answer = barred(account, user_id)
   if answer then
-    leave_queue(account, digest, owner)
+    stop_waiting(account, digest, owner)
     return answer
   end
   local doc = account.doc
-  if doc[A_CHARGED] + amount > MAX_MICROS then
-    leave_queue(account, digest, owner)
-    return refused(INVALID_AMOUNT)
-  end
   local observing = doc[A_ENFORCEMENT] == OBSERVE
   local room, would_refuse = 0, false
   if policy == ALLOW_WITH_OVERDRAFT then
@@ -28,18 +24,24 @@ transitions[2] = function(account, op)
     would_refuse = doc[A_AVAILABLE] + room < min_amount
     room = 0
     taken = min(amount, doc[A_AVAILABLE])
+    leave_queue(account, digest)
   else
     taken, answer = affordable(account, digest, amount, min_amount, room, wait, owner, validate_only)
     if not taken then
       return answer
     end
   end
-  if validate_only then
-    return hypothetical(account, taken, 0, now, price_version, details, would_refuse)
+  if doc[A_CHARGED] + taken > MAX_MICROS then
+    return refused(INVALID_AMOUNT)
   end
   local uncollected = 0
   if observing or policy == ALLOW_WITH_OVERDRAFT then
     uncollected = amount - taken -- with a minimum alone, less was asked for in the end
+  end
+  if validate_only then
+    local shown = hypothetical(account, taken, 0, now, price_version, details)
+    shown[R_STATE], shown[R_CHARGED], shown[R_UNCOLLECTED], shown[R_SETTLE] = COMMITTED, taken, uncollected, now
+    return done(account, '', shown, false, would_refuse)
   end
   local record = new_record(account, content, taken, 0, now, price_version, details)
   local allocations = {}

@@ -2,24 +2,28 @@
 -- COMMITTED: replay or ALREADY_COMMITTED; RELEASED: ALREADY_RELEASED; EXPIRED: the late commit, all or nothing unless
 -- the overdraft is allowed; ACTIVE: by overage policy. Answers DONE, RESERVATION_MISSING or REFUSED.
 
--- Takes up to `excess` beyond the hold: what is available, then debt as far as the policy and the limit allow.
--- Returns how much was taken, debt included.
-local function take_excess(account, excess, policy, allocations)
+-- What pays for `excess` beyond the hold: what is available, then debt as far as the policy and the limit allow.
+local function payable(account, excess, policy)
   local doc = account.doc
-  local taken = min(excess, doc[A_AVAILABLE])
-  take(account, taken, allocations, false)
+  local taken, debt = min(excess, doc[A_AVAILABLE]), 0
   if policy == ALLOW_WITH_OVERDRAFT and taken < excess then
-    local debt = min(excess - taken, math.max(0, doc[A_OVERDRAFT] - doc[A_DEBT]))
-    doc[A_DEBT] = doc[A_DEBT] + debt
-    taken = taken + debt
+    debt = min(excess - taken, math.max(0, doc[A_OVERDRAFT] - doc[A_DEBT]))
   end
-  return taken
+  return taken, debt
+end
+
+-- Takes it. Returns how much was taken, debt included.
+local function take_excess(account, excess, policy, allocations)
+  local taken, debt = payable(account, excess, policy)
+  take(account, taken, allocations, false)
+  account.doc[A_DEBT] = account.doc[A_DEBT] + debt
+  return taken + debt
 end
 
 local function end_committed(account, digest, record, charged, uncollected, allocations, settlement)
   local doc = account.doc
   record[R_STATE], record[R_CHARGED], record[R_UNCOLLECTED] = COMMITTED, charged, uncollected
-  record[R_SETTLE], record[R_ALLOCATIONS], record[R_EXTENSIONS] = now, allocations, {}
+  record[R_SETTLE], record[R_ALLOCATIONS] = now, allocations
   doc[A_CHARGED] = doc[A_CHARGED] + charged
   emit_ending(account, K_CHARGE, now, charged, allocations, settlement, digest, record)
   put_record(account, digest, record)
@@ -31,46 +35,56 @@ local function commit_active(account, digest, record, actual, policy, settlement
   local doc = account.doc
   local reserved = record[R_RESERVED]
   local observing = doc[A_ENFORCEMENT] == OBSERVE
-  if actual > reserved and policy == REJECT and not observing then
+  local rejected = actual > reserved and policy == REJECT
+  if rejected and not observing then
     return refused(OVERAGE_REJECTED, reserved, actual, actual - reserved)
   end
-  if doc[A_CHARGED] + actual > MAX_MICROS then
+  if observing then
+    policy = 0
+  end
+  local used = min(actual, reserved)
+  local taken, debt = payable(account, actual - used, policy)
+  if doc[A_CHARGED] + used + taken + debt > MAX_MICROS then
     return refused(INVALID_AMOUNT)
   end
   local caused = {}
-  local used = min(actual, reserved)
   local paid = settle_allocations(account, record[R_ALLOCATIONS], used, now, caused)
   local charged = used
   if actual > reserved then
-    charged = charged + take_excess(account, actual - reserved, observing and 0 or policy, paid)
+    charged = charged + take_excess(account, actual - reserved, policy, paid)
   end
   doc[A_OPEN] = doc[A_OPEN] - 1
   end_committed(account, digest, record, charged, actual - charged, paid, settlement)
   emit_caused(account, caused, now)
-  return done(account, digest, record, false)
+  return done(account, digest, record, false, rejected)
 end
 
 -- The work was done after the hold had ended: charged from what is available now.
 local function commit_late(account, digest, record, actual, policy, settlement)
   local doc = account.doc
-  local partial = policy == ALLOW_WITH_OVERDRAFT or doc[A_ENFORCEMENT] == OBSERVE
+  local observing = doc[A_ENFORCEMENT] == OBSERVE
   local available = doc[A_AVAILABLE]
-  if available < actual and not partial then
+  local short = available < actual and policy ~= ALLOW_WITH_OVERDRAFT
+  if short and not observing then
     return refused(RESERVATION_EXPIRED, available, actual, actual - available)
   end
-  if doc[A_CHARGED] + actual > MAX_MICROS then
+  if observing then
+    policy = 0
+  end
+  local taken, debt = payable(account, actual, policy)
+  if doc[A_CHARGED] + taken + debt > MAX_MICROS then
     return refused(INVALID_AMOUNT)
   end
   local allocations = {}
-  local charged = take_excess(account, actual, doc[A_ENFORCEMENT] == OBSERVE and 0 or policy, allocations)
+  local charged = take_excess(account, actual, policy, allocations)
   record[R_LATE] = 1
   end_committed(account, digest, record, charged, actual - charged, allocations, settlement)
-  return done(account, digest, record, false)
+  return done(account, digest, record, false, short)
 end
 
 transitions[3] = function(account, op)
   local _, _, digest, actual, policy, settlement = unpack(op) -- Commit
-  local record = record_of(digest)
+  local record = record_in(account, digest)
   if not record then
     return { RESERVATION_MISSING, retire_generation, flushed }
   end

@@ -38,42 +38,47 @@ end
 
 transitions[5] = function(account, op)
   local _, _, digest, extension, content, ttl, additional, wait, owner = unpack(op) -- Extend
-  local record = record_of(digest)
+  local record = record_in(account, digest)
   if not record then
     return { RESERVATION_MISSING, retire_generation, flushed }
   end
   local answer = replay_of_extension(account, digest, record, extension, content)
   if answer then
+    leave_queue(account, extension)
     return answer
   end
   local doc = account.doc
   if record[R_STATE] ~= ACTIVE then
-    leave_queue(account, extension, owner)
+    leave_queue(account, extension)
     return refuse_ended(account, record)
   end
+  local would_refuse = false
   if additional > 0 then
     if doc[A_SUSPENDED] == 1 then
-      leave_queue(account, extension, owner)
+      stop_waiting(account, extension, owner)
       return refused(ACCOUNT_SUSPENDED)
     end
     if #record[R_EXTENSIONS] >= 2 * MAX_EXTENSIONS then
-      leave_queue(account, extension, owner)
+      stop_waiting(account, extension, owner)
       return refused(TOO_MANY_EXTENSIONS, MAX_EXTENSIONS)
     end
     if record[R_RESERVED] + record[R_UNCOLLECTED] + additional > MAX_MICROS then
+      stop_waiting(account, extension, owner)
       return refused(INVALID_AMOUNT)
     end
     local taken
     if doc[A_ENFORCEMENT] == OBSERVE then
       taken = min(additional, doc[A_AVAILABLE])
+      would_refuse = taken < additional
+      leave_queue(account, extension)
       record[R_UNFUNDED] = record[R_UNFUNDED] + additional - taken
       record[R_UNCOLLECTED] = record[R_UNFUNDED]
     else
       taken, answer = affordable(account, extension, additional, additional, 0, wait, owner, false)
       if not taken then
         -- The hold does not end while its Extend waits.
-        if answer[1] == WAITING and move_expiry(account, digest, record, now + wait + 1000000) then
-          changed(account)
+        if answer[1] == WAITING then
+          move_expiry(account, digest, record, now + wait + 1000000)
         end
         return answer
       end
@@ -86,10 +91,10 @@ transitions[5] = function(account, op)
     extensions[#extensions + 1] = extension
     extensions[#extensions + 1] = content
     put_record(account, digest, record)
-  end
-  local moved = ttl > 0 and move_expiry(account, digest, record, now + ttl)
-  if moved or additional > 0 then
     changed(account)
   end
-  return done(account, digest, record, false)
+  if ttl > 0 then
+    move_expiry(account, digest, record, now + ttl) -- of the reservation alone: its account is not written
+  end
+  return done(account, digest, record, false, would_refuse)
 end

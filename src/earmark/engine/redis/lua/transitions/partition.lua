@@ -7,16 +7,17 @@ partition_transitions[32] = function(op)
   local count = 0
   for i = 1, #members do
     local digest = string.sub(members[i], 2)
-    local record = record_of(digest)
-    if record and record[R_SEQ] > flushed then
-      break -- in order of settling: those behind it are not in SQL either
+    if not deadlines[members[i]] then -- settled again by this very call, it stays for another window
+      local record = record_of(digest)
+      if record and record[R_SEQ] > flushed then
+        break -- in order of settling: those behind it are not in SQL either
+      end
+      call('ZREM', DEADLINES, members[i])
+      call('HDEL', RESERVATIONS, digest)
+      records[digest] = false
+      dirty_records[digest] = nil
+      count = count + 1
     end
-    call('ZREM', DEADLINES, members[i])
-    call('HDEL', RESERVATIONS, digest)
-    records[digest] = false
-    dirty_records[digest] = nil
-    deadlines[members[i]] = nil
-    count = count + 1
   end
   if count > 0 then
     retire_generation = retire_generation + 1
@@ -31,7 +32,8 @@ partition_transitions[33] = function(op)
   prefetch(RESERVATIONS, shrink, records, false)
   for i = 1, #shrink do
     local record = records[shrink[i]]
-    if record and (record[R_STATE] == COMMITTED or record[R_STATE] == RELEASED) and record[R_DETAILS] ~= '' then
+    local ended = record and (record[R_STATE] == COMMITTED or record[R_STATE] == RELEASED)
+    if ended and record[R_SEQ] <= flushed and record[R_DETAILS] ~= '' then
       record[R_DETAILS] = ''
       dirty_records[shrink[i]] = record[R_ACCOUNT]
       count = count + 1

@@ -26,7 +26,7 @@ end
 
 transitions[7] = function(account, op)
   local _, _, digest = unpack(op) -- ReadReservation
-  local record = record_of(digest)
+  local record = record_in(account, digest)
   if not record then
     return { RESERVATION_MISSING, retire_generation, flushed }
   end

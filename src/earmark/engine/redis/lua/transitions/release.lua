@@ -5,13 +5,14 @@
 
 transitions[4] = function(account, op)
   local _, _, digest, settlement, tombstone = unpack(op) -- Release
-  local record = record_of(digest)
+  local record = record_in(account, digest)
   if not record then
-    if tombstone ~= retire_generation then
+    if tombstone ~= retire_generation or record_of(digest) then
       return { RESERVATION_MISSING, retire_generation, flushed }
     end
     record = new_record(account, '', 0, 0, now, 0, '{}')
     record[R_STATE], record[R_SETTLE] = RELEASED, now
+    leave_queue(account, digest)
     put_record(account, digest, record)
     retire_later(account, digest)
     return done(account, digest, record, false)
@@ -26,7 +27,7 @@ transitions[4] = function(account, op)
   end
   local caused = {}
   settle_allocations(account, record[R_ALLOCATIONS], 0, now, caused)
-  record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS], record[R_EXTENSIONS] = RELEASED, now, {}, {}
+  record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = RELEASED, now, {}
   record[R_UNCOLLECTED] = 0
   account.doc[A_OPEN] = account.doc[A_OPEN] - 1
   emit_ending(account, K_RELEASE, now, 0, {}, settlement, digest, record)

@@ -8,6 +8,7 @@ local function replay_of(account, digest, content)
   if not record then
     return nil
   end
+  leave_queue(account, digest) -- the credits were taken by a repeat that did not wait
   if record[R_CONTENT] == content or record[R_CONTENT] == '' then -- '': released before its Reserve arrived
     return done(account, digest, record, true)
   end
@@ -41,6 +42,9 @@ local function affordable(account, digest, amount, minimum, room, wait, owner, v
   if not enough then
     return nil, insufficient(available + room, minimum)
   end
+  if owner == '' and not validate_only then
+    leave_queue(account, digest)
+  end
   return min(amount, available + room), nil
 end
 
@@ -52,9 +56,11 @@ local function new_record(account, content, amount, unfunded, expire, price_vers
   }
 end
 
-local function hypothetical(account, amount, unfunded, expire, price_version, details, would_refuse)
+-- What validate_only shows: the record as it would be, without an id.
+local function hypothetical(account, amount, unfunded, expire, price_version, details)
   local record = new_record(account, '', amount, unfunded, expire, price_version, details)
-  return done(account, '', record, false, would_refuse)
+  record[R_ALLOCATIONS] = plan(account, min(amount, account.doc[A_AVAILABLE]))
+  return record
 end
 
 transitions[1] = function(account, op)
@@ -66,7 +72,7 @@ transitions[1] = function(account, op)
   end
   answer = barred(account, user_id)
   if answer then
-    leave_queue(account, digest, owner)
+    stop_waiting(account, digest, owner)
     return answer
   end
   local doc = account.doc
@@ -75,6 +81,7 @@ transitions[1] = function(account, op)
     taken = min(amount, doc[A_AVAILABLE])
     would_refuse = doc[A_AVAILABLE] < min_amount
     unfunded = amount - taken
+    leave_queue(account, digest)
   else
     taken, answer = affordable(account, digest, amount, min_amount, 0, wait, owner, validate_only)
     if not taken then
@@ -82,7 +89,8 @@ transitions[1] = function(account, op)
     end
   end
   if validate_only then
-    return hypothetical(account, taken, unfunded, now + ttl, price_version, details, would_refuse)
+    local shown = hypothetical(account, taken, unfunded, now + ttl, price_version, details)
+    return done(account, '', shown, false, would_refuse)
   end
   local record = new_record(account, content, taken, unfunded, now + ttl, price_version, details)
   take(account, taken, record[R_ALLOCATIONS], true)

@@ -20,6 +20,22 @@ local function load_grants(account, listed)
   end
 end
 
+-- What ended while the account was away goes before the next operation of this very batch could spend it.
+local function expire_ended_grants(account)
+  local grants, ended = account.doc[A_GRANTS], {}
+  for i = 1, #grants, GRANT_STRIDE do
+    if grants[i + G_EXPIRE] ~= 0 and grants[i + G_EXPIRE] <= now then
+      ended[#ended + 1] = { grants[i + G_EXPIRE], grants[i] }
+    end
+  end
+  table.sort(ended, function(a, b)
+    return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2])
+  end)
+  for i = 1, #ended do
+    expire_grant(account, ended[i][2], ended[i][1] - 1)
+  end
+end
+
 transitions[11] = function(account, op)
   local _, id, generation, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
     overdraft_limit, admin_seq, members, grants = unpack(op) -- LoadAccount
@@ -38,6 +54,7 @@ transitions[11] = function(account, op)
   load_grants(account, grants)
   change_members(account, members, true)
   accounts[id] = account
+  expire_ended_grants(account)
   return applied(account, true)
 end
 
@@ -46,7 +63,7 @@ local function restored_record(id, op)
     entry_number, details, allocations = unpack(op) -- RestoreReservation
   return digest, {
     FORMAT, state, id, content, reserved, charged, uncollected, late and 1 or 0, create, expire, settle, price_version,
-    allocations, details, entry_number, flushed, {}, 0,
+    allocations, details, entry_number, flushed, {}, state == EXPIRED and uncollected or 0,
   }
 end
 
@@ -66,9 +83,15 @@ end
 transitions[13] = function(account, op)
   local _, id, idle_before, admin_seq, members = unpack(op) -- Evict
   local doc = account.doc
-  if account.dirty or doc[A_OPEN] > 0 or doc[A_WAITERS] > 0 or doc[A_LAST_SEQ] > flushed
+  if account.dirty or doc[A_OPEN] > 0 or doc[A_LAST_SEQ] > flushed
     or doc[A_TOUCHED] > idle_before or doc[A_ADMIN_SEQ] ~= admin_seq or doc[A_WATCHED_UNTIL] > now then
     return refused(STALE)
+  end
+  if doc[A_WAITERS] > 0 then
+    first_ticket(account) -- lapsed tickets must not keep an account for ever
+    if doc[A_WAITERS] > 0 then
+      return refused(STALE)
+    end
   end
   local answer = applied(account, true)
   load_tail(account)
@@ -114,8 +137,9 @@ local function attach_hold(account, digest, record)
 end
 
 transitions[15] = function(account, op)
-  local _, id, entry_number, charged, granted, expired, voided, debt, suspended, enforcement, overdraft_limit,
-    admin_seq, members, grants, holds, ended = unpack(op) -- RebuildAccount
+  local _, id, load, holds, ended = unpack(op) -- RebuildAccount
+  local _, _, _, entry_number, charged, granted, expired, voided, debt, suspended, enforcement, overdraft_limit,
+    admin_seq, members, grants = unpack(load) -- LoadAccount
   local version = account and math.max(now, account.doc[A_VERSION] + 1) or now
   account = {
     id = id,
@@ -140,6 +164,7 @@ transitions[15] = function(account, op)
       attach_hold(account, digest, record)
     end
   end
+  expire_ended_grants(account)
   return applied(account, true)
 end
 
