@@ -75,7 +75,8 @@ def make_table(columns: Sequence[Column], *, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
     for column in columns:
         table.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
     return table

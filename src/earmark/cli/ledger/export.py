@@ -7,8 +7,9 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -103,7 +104,7 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         part.unlink(missing_ok=True)
 
 
-def _write(entries: Iterable[LedgerEntry], output_format: ExportFormat, file: IO[str]) -> None:
+def _write(entries: Iterator[LedgerEntry], output_format: ExportFormat, file: IO[str]) -> None:
     match output_format:
         case ExportFormat.CSV:
             _write_csv(entries, file)
@@ -119,13 +120,14 @@ def _write(entries: Iterable[LedgerEntry], output_format: ExportFormat, file: IO
             file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def _write_csv(entries: Iterable[LedgerEntry], file: IO[str]) -> None:
+def _write_csv(entries: Iterator[LedgerEntry], file: IO[str]) -> None:
     from earmark.v1.ledger_pb2 import LedgerEntry
 
+    first = next(entries, None)  # Nothing is written before the server has answered.
     writer = csv.writer(file, lineterminator="\n")
     names = [field.name for field in LedgerEntry.DESCRIPTOR.fields]
     writer.writerow(names)
-    for entry in entries:
+    for entry in chain([first] if first is not None else [], entries):
         fields = message_fields(entry)
         writer.writerow([_cell(fields[name]) for name in names])
 

@@ -1,0 +1,170 @@
+"""The command: start a sidecar, simulate, wait until all is settled, compare, stop, reconcile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from earmark.cli.exits import CommandError, ExitStatus
+from earmark.cli.output import Column, credits_or_dash, note, print_line, print_table, progress_bar
+from earmark.credits import format_credits
+
+if TYPE_CHECKING:
+    from earmark.cli.demo.figures import AccountFigures
+    from earmark.cli.demo.simulation import Tally
+    from earmark.cli.demo.workload import Workload
+    from earmark.jobs.reconciler import ReconciliationReport
+
+__all__ = ["EXAMPLES", "demo"]
+
+EXAMPLES = (
+    "earmark demo",
+    "earmark demo --generations 5000 --seed 7",
+    "earmark demo --keep ./demo-data    and then: earmark serve --data-dir ./demo-data",
+)
+
+SETTLING_SECONDS = 20.0
+_POLL_SECONDS = 0.1
+
+
+def demo(
+    generations: Annotated[
+        int, typer.Option("--generations", min=1, max=100_000, metavar="N", help="How many to simulate.")
+    ] = 400,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, metavar="N", help="The same seed plans the same.", show_default="by chance"),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", help="Keep the stores in this new directory.", show_default="thrown away"
+        ),
+    ] = None,
+) -> None:
+    """Watch Earmark work: a sidecar of its own, simulated generations, and a check of every microcredit.
+
+    Some generations fail, some crash and never answer, some use less or more than they reserved, some are refused for
+    lack of credits. Then each account's figures are compared with the demo's own arithmetic, and Redis with SQL. Exit
+    status 0 only if every figure agrees.
+    """
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise typer.BadParameter(f"{keep} exists already: name a new directory", param_hint="'--keep'")
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    started = time.monotonic()
+
+    from earmark.cli.demo.figures import disagreements
+    from earmark.cli.demo.workload import plan_workload
+
+    workload = plan_workload(generations, seed)
+    note(f"{generations:,} generations of {len(workload.accounts)} accounts, seed {seed}")
+    with ExitStack() as stack:
+        data_dir = keep or Path(stack.enter_context(TemporaryDirectory(prefix="earmark-demo-")))
+        tallies, figures = _run(workload, data_dir)
+        report = _reconcile(data_dir)
+    problems = list(disagreements(figures, tallies))
+    _print_accounts(figures, tallies)
+    _print_verdict(figures, tallies, report)
+    if keep is not None:
+        note(f"The stores are in {keep}: earmark serve --data-dir {keep}")
+    if problems or report.drift:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CommandError(f"{problems[0]}{more}" if problems else "Redis and SQL differ")
+    print_line(f"Every figure agrees, to the microcredit. ({time.monotonic() - started:.1f} s)")
+
+
+def _run(workload: Workload, data_dir: Path) -> tuple[dict[str, Tally], dict[str, AccountFigures]]:
+    from earmark.cli.demo.simulation import simulate
+    from earmark.testing import EarmarkServer, ServerDidNotStart
+
+    with progress_bar() as progress:
+        task = progress.add_task("starting a sidecar", total=None)
+        try:
+            with EarmarkServer(data_dir=data_dir, test_store="off", log_level="warning") as server:
+                progress.update(task, description="generations", total=len(workload.generations))
+                tallies = asyncio.run(simulate(server.address, workload, lambda: progress.advance(task)))
+                progress.update(task, description="waiting for crashed workers' holds to expire", total=None)
+                figures = _settled_figures(server.address, workload, tallies)
+        except ServerDidNotStart as error:
+            lines = str(error).splitlines()
+            raise CommandError(f"{lines[0]} {lines[-1]}", ExitStatus.UNAVAILABLE) from None
+    return tallies, figures
+
+
+def _settled_figures(address: str, workload: Workload, tallies: Mapping[str, Tally]) -> dict[str, AccountFigures]:
+    """Return the figures once they agree: when the last hold and the promotion expired, and SQL has every entry.
+
+    If they never do, the figures as they stood at the end, which will say so.
+    """
+    from earmark.cli.connection import Connection
+    from earmark.cli.demo.figures import disagreements, read_figures
+
+    deadline = time.monotonic() + SETTLING_SECONDS
+    expiring = {plan.account_id for plan in workload.accounts if any(grant.seconds for grant in plan.grants)}
+    with Connection(address, None, 10.0) as connection:
+        while True:
+            figures = {account_id: read_figures(connection, account_id) for account_id in tallies}
+            due = all(figures[account_id].expired for account_id in expiring)
+            if (due and not any(disagreements(figures, tallies))) or time.monotonic() > deadline:
+                return figures
+            time.sleep(_POLL_SECONDS)
+
+
+def _reconcile(data_dir: Path) -> ReconciliationReport:
+    from earmark.cli.reconcile import compare_with_progress
+    from earmark.settings import Settings
+
+    # Of the data directory alone, whatever the variables of this shell say.
+    return compare_with_progress(Settings.model_construct(data_dir=data_dir, redis_url=None, database_url=None))
+
+
+def _print_accounts(figures: Mapping[str, AccountFigures], tallies: Mapping[str, Tally]) -> None:
+    from earmark.cli.demo.simulation import Ending
+
+    columns = [Column("account")]
+    columns += [Column(name, number=True) for name in ("granted", "available", "reserved", "charged", "expired")]
+    columns += [Column(ending.value, number=True) for ending in Ending]
+    columns += [Column("given back", number=True)]
+    rows = [
+        [
+            account_id,
+            format_credits(seen.granted),
+            format_credits(seen.available),
+            credits_or_dash(seen.reserved),
+            format_credits(seen.charged),
+            credits_or_dash(seen.expired),
+            *(str(tallies[account_id].endings[ending]) for ending in Ending),
+            credits_or_dash(tallies[account_id].released),
+        ]
+        for account_id, seen in figures.items()
+    ]
+    print_table(columns, rows, title="credits: granted = available + reserved + charged + expired")
+
+
+def _print_verdict(
+    figures: Mapping[str, AccountFigures], tallies: Mapping[str, Tally], report: ReconciliationReport
+) -> None:
+    from earmark.cli.demo.simulation import Ending
+    from earmark.cli.reconcile import summary
+
+    counted = {ending: sum(tally.endings[ending] for tally in tallies.values()) for ending in Ending}
+    charged, own = sum(seen.charged for seen in figures.values()), sum(tally.charged for tally in tallies.values())
+    print_line(
+        f"{counted[Ending.SUCCEEDED]} generations succeeded: charged {format_credits(charged)} credits; "
+        f"the demo's own arithmetic says {format_credits(own)}."
+    )
+    cost = sum(seen.sums["release"] + seen.sums["expired-hold"] for seen in figures.values())
+    print_line(
+        f"{counted[Ending.FAILED]} failed and {counted[Ending.CRASHED]} crashed without an answer: "
+        f"they cost {format_credits(cost)}."
+    )
+    print_line(f"{counted[Ending.REFUSED]} were refused before they started, for lack of credits.")
+    print_line(summary(report))
