@@ -195,8 +195,10 @@ class AccountServicer(rpc.AccountServiceServicer):
         content = content_of("VoidGrant", number)
         ticket = await self._accounts.record_void(account_id, request_id, content, number, reason=reason)
         after = await self._relay.complete(ticket)
+        await self._relay.wait_flushed(ticket)  # Only the flushed entry tells how much was voided.
         response = pb.VoidGrantResponse(replayed=ticket.replayed)
         await self._fill_grant(response.grant, account_id, number, after)
+        response.grant.state = grants.Grant.STATE_VOIDED
         fill_balance(response.balance, account_id, after.balance)
         return response
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from earmark.engine.operations import ApplyGrant, Configure, ReadBalance, VoidGrant
 from earmark.engine.ports import Archive, Metering
 from earmark.engine.results import Applied, BalanceRead, BalanceView, RefusalCode, Refused
-from earmark.errors import Internal, Reason, error
+from earmark.errors import Internal, Reason, Unavailable, error
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.models import AdminState, AdminTicket
 from earmark.server.grants import LiveGrant, live_grants
@@ -18,7 +19,7 @@ from earmark.server.unary import execute
 __all__ = ["AccountNow", "Relay"]
 
 _OUTCOME_POLL_SECONDS = 0.05
-_OUTCOME_PATIENCE_SECONDS = 5.0
+_OUTCOME_PATIENCE_SECONDS = 3.0
 
 AdminOperation = ApplyGrant | VoidGrant | Configure
 
@@ -56,6 +57,11 @@ class Relay:
             # Somebody else brought it there: how it ended stands in the stream, and soon in SQL.
             await self._await_outcome(ticket)
         return now
+
+    async def wait_flushed(self, ticket: AdminTicket) -> None:
+        """Wait until SQL shows what an operation that has taken effect changed, but not for ever."""
+        with contextlib.suppress(Unavailable):
+            await self._await_outcome(ticket)
 
     async def read(self, account_id: str) -> AccountNow:
         """Return the account's totals and live grants."""
@@ -111,6 +117,8 @@ class Relay:
         patience = loop.time() + _OUTCOME_PATIENCE_SECONDS
         while True:
             outcome = await self._accounts.admin_outcome(ticket.account_id, ticket.admin_seq)
+            if outcome is None:
+                raise Internal(Reason.INTERNAL, "the ledger does not know an operation that it has recorded")
             match outcome.state:
                 case AdminState.APPLIED:
                     return

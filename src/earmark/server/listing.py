@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from earmark.domain.states import ReservationState
-from earmark.engine.operations import ReadBalance
-from earmark.engine.ports import Metering
-from earmark.engine.results import ReservationView
+from earmark.engine.operations import ListHolds, ReadBalance
+from earmark.engine.results import HoldsRead, ReservationView
+from earmark.errors import Internal, Reason, Unavailable
 from earmark.ledger.entries import Entries
 from earmark.server.completion import ended_view
 from earmark.server.paging import decode_token, encode_token
-from earmark.server.ports import Holds
+from earmark.server.ports import ServingEngine
 from earmark.server.unary import execute
 
 __all__ = ["ReservationPages"]
@@ -32,9 +32,8 @@ class _Position(msgspec.Struct, frozen=True, array_like=True):
 class ReservationPages:
     """Reads pages."""
 
-    def __init__(self, engine: Metering, holds: Holds, entries: Entries) -> None:
+    def __init__(self, engine: ServingEngine, entries: Entries) -> None:
         self._engine = engine
-        self._holds = holds
         self._entries = entries
 
     async def page(self, account_id: str, state: int, size: int, token: str) -> tuple[list[ReservationView], str]:
@@ -52,7 +51,7 @@ class ReservationPages:
         if not position.ended:
             views, next_position = await self._active(account_id, size, position)
             if next_position is None and state == 0:
-                next_position = _Position(ended=True)
+                views, next_position = await self._fill_up(account_id, size, views)
         else:
             views, next_position = await self._ended(account_id, state, size, position)
         return views, encode_token(next_position, query) if next_position else ""
@@ -60,22 +59,40 @@ class ReservationPages:
     async def _active(
         self, account_id: str, size: int, position: _Position
     ) -> tuple[list[ReservationView], _Position | None]:
+        partition = self._engine.partition_of(account_id)
         found: list[ReservationView] = []
         after_time, after_member = position.after_time, position.after_member
         for _ in range(_MAX_LOOKS):
-            read = await self._holds.list_holds(account_id, after_time, after_member, min(_LOOK_AT, size - len(found)))
+            read = await self._engine.execute_on(partition, ListHolds(account_id, after_time, after_member, _LOOK_AT))
+            if not isinstance(read, HoldsRead):
+                raise Internal(Reason.INTERNAL, f"the store answered a list with {type(read).__name__}")
             found.extend(read.reservations)
+            if len(found) > size:
+                last = found[size - 1]
+                return found[:size], _Position(ended=False, after_time=last.expire_time, after_member=last.digest)
             after_time, after_member = read.next_time, read.next_member
             if not after_member:
                 return found, None
-            if len(found) >= size:
-                break
         return found, _Position(ended=False, after_time=after_time, after_member=after_member)
+
+    async def _fill_up(
+        self, account_id: str, size: int, active: list[ReservationView]
+    ) -> tuple[list[ReservationView], _Position | None]:
+        """Fill the page of the last active ones up with ended ones; without those while SQL is away."""
+        try:
+            ended, next_position = await self._ended(account_id, 0, size - len(active), _Position(ended=True))
+        except Unavailable:
+            if not active:
+                raise
+            return active, _Position(ended=True)
+        return active + ended, next_position
 
     async def _ended(
         self, account_id: str, state: int, size: int, position: _Position
     ) -> tuple[list[ReservationView], _Position | None]:
         wanted = ReservationState(state) if state else None
+        if size == 0:
+            return [], position
         # One more than asked for tells whether there is a next page.
         ended = await self._entries.ended_reservations(account_id, wanted, size + 1, position.before_entry or None)
         views = [ended_view(each) for each in ended[:size]]

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Extend, ReadBalance, ReadReservation
-from earmark.engine.ports import Metering
 from earmark.engine.results import BalanceRead, Done, ReservationRead, Result
 from earmark.errors import EarmarkError, Internal, Reason, Unavailable
 from earmark.ledger.accounts import Accounts
@@ -18,7 +17,7 @@ from earmark.server.completion import complete
 from earmark.server.grants import burn_down_grants
 from earmark.server.ledger import fill_entry
 from earmark.server.listing import ReservationPages
-from earmark.server.ports import Holds
+from earmark.server.ports import ServingEngine
 from earmark.server.replies import (
     fill_balance,
     fill_charge,
@@ -45,8 +44,7 @@ class MeteringServicer(rpc.MeteringServiceServicer):
 
     def __init__(
         self,
-        engine: Metering,
-        holds: Holds,
+        engine: ServingEngine,
         accounts: Accounts,
         entries: Entries,
         requests: Requests,
@@ -59,7 +57,7 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         self._accounts = accounts
         self._entries = entries
         self._requests = requests
-        self._pages = ReservationPages(engine, holds, entries)
+        self._pages = ReservationPages(engine, entries)
         self._max_calls_in_flight = max_calls_in_flight
 
     async def _done(self, operation: AccountOperation) -> Done:

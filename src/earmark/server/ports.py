@@ -1,19 +1,30 @@
-"""What the servicers need from others beyond `earmark.engine.ports` and the ledger: narrow protocols."""
+"""The engine, as the servicers use it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
-from earmark.engine.results import HoldsRead
+from earmark.engine.operations import Charge, Extend, Operation, Reserve
+from earmark.engine.ports import Metering
+from earmark.engine.results import Result
 
-__all__ = ["Holds"]
+__all__ = ["ServingEngine"]
 
 
-class Holds(Protocol):
-    """The open reservations of a partition, in order of expiry."""
+class ServingEngine(Metering, Protocol):
+    """What `earmark.engine.engine.Engine` offers beyond `Metering`. Cancelling `execute` cancels a wait too."""
 
-    async def list_holds(self, account_id: str, after_time: int, after_member: str, limit: int) -> HoldsRead:
-        """Look at up to `limit` (at most 1,000) holds of the account's partition; return those of the account.
+    def cancel_wait(self, operation: Reserve | Charge | Extend) -> None:
+        """Take a waiting operation out of its queue; whoever asked for it is not answered any more."""
+        ...
+
+    def partition_of(self, account_id: str) -> int:
+        """Return the partition of an account."""
+        ...
+
+    def execute_on(self, partition: int, operation: Operation) -> Awaitable[Result]:
+        """Execute an operation on a partition; the raw result.
 
         Raises:
             Unavailable: STORE_UNAVAILABLE or RECOVERING.

@@ -17,16 +17,16 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # The stubs do not know 
 
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Charge, Extend, Reserve
-from earmark.engine.ports import Metering
 from earmark.engine.results import Done, Refused, Result
 from earmark.errors import EarmarkError, Internal, Reason
 from earmark.ledger.entries import Entries
 from earmark.server import checks
 from earmark.server.admission import Admission
 from earmark.server.completion import complete
+from earmark.server.ports import ServingEngine
 from earmark.server.replies import fill_charge, fill_commit, fill_extend, fill_release, fill_reserve
 from earmark.server.status import refusal_error, status_of
-from earmark.server.unary import Context, cancel_wait, unexpected
+from earmark.server.unary import Context, unexpected
 from earmark.server.validation import Requests
 from earmark.v1 import metering_service_pb2 as pb
 
@@ -50,7 +50,7 @@ class SessionStream:
 
     def __init__(
         self,
-        engine: Metering,
+        engine: ServingEngine,
         entries: Entries,
         requests: Requests,
         admission: Admission,
@@ -68,7 +68,7 @@ class SessionStream:
         self._closed = False
         self._frames: deque[pb.SessionResponse] = deque()
         self._room = 0
-        self._waiting: dict[str, AccountOperation] = {}
+        self._waiting: dict[str, Reserve | Charge | Extend] = {}
         self._completions: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._writer_wakes: asyncio.Future[None] | None = None
@@ -92,7 +92,7 @@ class SessionStream:
                 task.cancel()
             # Commits and releases on their way still take effect. Who only waits for credits gives its place back.
             for operation in self._waiting.values():
-                cancel_wait(self._engine, operation)
+                self._engine.cancel_wait(operation)
 
     async def _read(self) -> None:
         while True:

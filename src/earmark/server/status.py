@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from google.protobuf.any_pb2 import Any
-from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from earmark.credits import format_credits
 from earmark.engine.operations import AccountOperation, Charge, Commit, Extend, Reserve

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -10,20 +9,14 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import grpc
 import structlog
 
-from earmark.engine.operations import (
-    AccountOperation,
-    CancelWait,
-    Charge,
-    Extend,
-    Reserve,
-)
+from earmark.engine.operations import AccountOperation
 from earmark.engine.ports import Metering
 from earmark.engine.results import Refused, Result
 from earmark.errors import EarmarkError, Internal, Reason
 from earmark.server.admission import Admission
 from earmark.server.status import DETAILS_KEY, refusal_error, status_of
 
-__all__ = ["Context", "cancel_wait", "execute", "fail", "stream", "unary", "unexpected"]
+__all__ = ["Context", "execute", "fail", "stream", "unary", "unexpected"]
 
 _log = structlog.get_logger(__name__)
 
@@ -107,33 +100,12 @@ def stream(method: Callable[[S, Q, Context], AsyncIterator[A]]) -> Callable[[S, 
 
 
 async def execute(engine: Metering, operation: AccountOperation) -> Result:
-    """Execute an operation for a unary call.
+    """Execute an operation for a unary call. Its cancellation gives a place in a queue back.
 
     Raises:
         EarmarkError: the engine's, or that of a refusal.
     """
-    try:
-        result = await engine.execute(operation)
-    except asyncio.CancelledError:
-        cancel_wait(engine, operation)
-        raise
+    result = await engine.execute(operation)
     if isinstance(result, Refused):
         raise refusal_error(result, operation)
     return result
-
-
-def cancel_wait(engine: Metering, operation: AccountOperation) -> None:
-    """Give back the place in the queue of a caller that went away; does nothing for an operation that never waits."""
-    match operation:
-        case Reserve(wait=wait, digest=ticket, owner=owner) | Charge(wait=wait, digest=ticket, owner=owner) if wait:
-            pass
-        case Extend(wait=wait, extension=ticket, owner=owner) if wait:
-            pass
-        case _:
-            return
-    # Nobody is left to tell. If it is lost, the ticket lapses by itself in seconds.
-    engine.submit(CancelWait(operation.account_id, ticket, owner), _ignore)
-
-
-def _ignore(_result: Result | EarmarkError) -> None:
-    """Drop the answer."""

@@ -16,7 +16,17 @@ from earmark.domain.ids import (
     reservation_digest,
 )
 from earmark.domain.states import OveragePolicy
-from earmark.engine.operations import ABSENT, Charge, Commit, Details, Extend, Release, Reserve, Settlement
+from earmark.engine.operations import (
+    ABSENT,
+    TOMBSTONE_WANTED,
+    Charge,
+    Commit,
+    Details,
+    Extend,
+    Release,
+    Reserve,
+    Settlement,
+)
 from earmark.errors import Reason, error
 from earmark.server import checks
 from earmark.server.pricing import Measure, Pricing
@@ -152,6 +162,7 @@ class Requests:
 
     def release(self, request: pb.ReleaseRequest) -> Release:
         """Check a Release, by reservation or by the Reserve's account and request id."""
+        tombstone = ABSENT
         if request.reservation_id:
             if request.account_id or request.request_id:
                 raise checks.invalid(
@@ -163,9 +174,10 @@ class Requests:
         else:
             account_id = checks.account_id(request.account_id)
             digest = reservation_digest(account_id, checks.request_id(request.request_id))
+            tombstone = TOMBSTONE_WANTED
         reason = request.reason
         settlement = _settlement(comment=checks.prose(reason, "reason")) if reason else _NO_SETTLEMENT
-        return Release(account_id, digest, settlement)
+        return Release(account_id, digest, settlement, tombstone)
 
     def extend(self, request: pb.ExtendRequest) -> Extend:
         """Check an Extend: more time, more credits, or both."""
