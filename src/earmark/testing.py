@@ -140,12 +140,15 @@ class EarmarkServer:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         for _ in range(3):
             address = self._address or f"127.0.0.1:{_free_port()}"
+            # Its health would be taken for ours.
+            if _somebody_listens(address):
+                raise ServerDidNotStart(f"another process serves on {address}")
             self._spawn(address)
             if self._becomes_healthy(address):
                 self._address = address
                 return
             # Between choosing a port and binding it another process may have taken it.
-            if self._address is not None or not _is_taken(address):
+            if self._address is not None or not _somebody_listens(address):
                 break
         self.kill()
         raise ServerDidNotStart(f"the sidecar does not serve:\n{self.log[-_LOG_TAIL:].strip() or '(no output)'}")
@@ -252,12 +255,19 @@ def _free_port() -> int:
         return port
 
 
-def _is_taken(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _somebody_listens(address: str) -> bool:
+    with _socket_for(address) as probe:
+        host, _, port = address.rpartition(":")
         try:
-            probe.bind((host, int(port)))
+            probe.connect(
+                address.removeprefix("unix:") if address.startswith("unix:") else (host.strip("[]"), int(port))
+            )
         except OSError:
-            return True
-    return False
+            return False
+    return True
+
+
+def _socket_for(address: str) -> socket.socket:
+    if address.startswith("unix:"):
+        return socket.socket(socket.AF_UNIX)
+    return socket.socket(socket.AF_INET6 if address.startswith("[") else socket.AF_INET)

@@ -245,6 +245,14 @@ async def test_a_start_that_fails_ends_with_the_engines_own_words(data_dir: Path
         await engine.stop()
 
 
+async def test_a_binary_that_cannot_run_is_named(data_dir: Path) -> None:
+    binary = data_dir / "valkey-server"
+    with lock_data_dir(data_dir):
+        binary.write_text("not a program")
+        with pytest.raises(EngineError, match=f"Permission denied: '{binary}'"):
+            await EmbeddedEngine(data_dir, binary=binary).start()
+
+
 async def test_a_truncated_append_only_file_loses_only_its_torn_tail(data_dir: Path) -> None:
     with lock_data_dir(data_dir):
         async with EmbeddedEngine(data_dir, maxmemory=MEMORY) as engine:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Runs in the new environment; prints where it was imported from, and the ledger as the command line shows it.
 WORKER = """
 import subprocess, sys
+from decimal import Decimal
 from pathlib import Path
 import earmark
 from earmark import Client
@@ -32,7 +33,7 @@ with EarmarkServer() as server:
     with Client(server.address) as client:
         with client.reserve("acme", amount="0.5", operation="image.generate", user_id="ada") as hold:
             hold.commit(amount="0.38")
-        assert hold.receipt.charged_micros == 380_000, hold.receipt
+        assert hold.receipt.charged == Decimal("0.38"), hold.receipt
     server.stop()
     run("reconcile", "--data-dir", server.data_dir)
 """

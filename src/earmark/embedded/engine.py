@@ -106,8 +106,11 @@ class EmbeddedEngine:
         with self._directory.open_lock() as lock:
             if not try_lock(lock) and await self._adopt_or_end(lock):
                 return
-            socket = self._directory.prepare_socket()
-            process = self._spawn(lock, socket)
+            try:
+                socket = self._directory.prepare_socket()
+                process = self._spawn(lock, socket)
+            except OSError as failure:
+                raise EngineError(f"cannot start the embedded engine: {failure}") from None
         # From here on the engine alone holds its lock.
         try:
             await self._wait_until_ready(process, socket)
@@ -215,19 +218,16 @@ class EmbeddedEngine:
             **self._options,
         }
         arguments = [part for name, value in directives.items() for part in (f"--{name}", value)]
-        try:
-            with directory.log_file.open("ab") as output:
-                child = subprocess.Popen(  # noqa: S603 - the binary was looked for, the arguments are ours
-                    [self._binary, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd=directory.path,
-                    start_new_session=True,
-                    pass_fds=[lock.fileno()],
-                )
-        except OSError as failure:
-            raise EngineError(f"cannot start {self._binary}: {failure.strerror}") from None
+        with directory.log_file.open("ab") as output:
+            child = subprocess.Popen(  # noqa: S603 - the binary was looked for, the arguments are ours
+                [str(self._binary), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=directory.path,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
         return EngineProcess(child.pid, child)
 
     async def _wait_until_ready(self, process: EngineProcess, socket: Path) -> None:
