@@ -1,0 +1,540 @@
+"""What a machine may try: intents name accounts and ids by number, and become operations against the present world.
+
+An intent prints as itself, so a failing example can be pasted into a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hypothesis import strategies as st
+
+from earmark.credits import MAX_MICROS
+from earmark.domain.ids import content_digest, extension_digest, reservation_digest
+from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
+from earmark.engine.memory import MemoryStore
+from earmark.engine.operations import (
+    ABSENT,
+    ApplyGrant,
+    CancelWait,
+    Charge,
+    Commit,
+    Configure,
+    ConfirmFlush,
+    Evict,
+    Extend,
+    Operation,
+    ReadBalance,
+    ReadReservation,
+    Release,
+    RenewLease,
+    Reserve,
+    RetireReservations,
+    VoidGrant,
+)
+from tests.property.ledger import Ledger
+
+MILLISECOND = 1_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 3600 * SECOND
+
+ACCOUNTS = ("acme", "{07}", "a{b}:accounts %s '\"", "~" * 128)
+"""The last three are hostile: hash tags, quotes, formats, and the longest there may be."""
+REQUESTS = 6
+USERS = ("", "ann", "b\u00f6b \u4e2d")
+
+
+@dataclass
+class World:
+    """What intents look at."""
+
+    store: MemoryStore
+    ledger: Ledger = field(default_factory=Ledger)
+    administered: dict[str, int] = field(default_factory=dict)
+    """Within the batch being built: the admin_seq of the last administrative operation on an account."""
+
+    def next_admin_seq(self, account_id: str) -> int:
+        account = self.store.partition.accounts.get(account_id)
+        last = self.administered.get(
+            account_id, account.admin_seq if account else self.ledger.rows[account_id].admin_seq
+        )
+        self.administered[account_id] = last + 1
+        return last + 1
+
+
+class Intent(Protocol):
+    """Something to try."""
+
+    def operation(self, world: World, /) -> Operation | None:
+        """Return the operation, or None where there is nothing to try it on."""
+        ...
+
+
+def digest_of(account: int, request: int) -> str:
+    return reservation_digest(ACCOUNTS[account], f"request-{request}")
+
+
+def target_digest(world: World, account: int, target: int) -> str:
+    """Return the digest of a request number, or from 6 on of a record that is there, the open ones first."""
+    if target < REQUESTS:
+        return digest_of(account, target)
+    records = [record for record in world.store.partition.records.values() if record.account_id == ACCOUNTS[account]]
+    open_first = sorted(records, key=lambda record: (record.state, -record.create_time, record.digest))
+    return open_first[(target - REQUESTS) % len(open_first)].digest if open_first else digest_of(account, target)
+
+
+def content_of(*parts: object) -> str:
+    return content_digest(repr(parts).encode())
+
+
+@dataclass(frozen=True)
+class TryReserve:
+    account: int
+    request: int
+    amount: int
+    minimum: int | None
+    ttl: int
+    user: str
+    wait: int
+    owner: str
+    validate_only: bool
+
+    def operation(self, _world: World, /) -> Operation:
+        minimum = self.amount if self.minimum is None else min(self.minimum, self.amount)
+        return Reserve(
+            account_id=ACCOUNTS[self.account],
+            digest=digest_of(self.account, self.request),
+            content=content_of("reserve", self.amount, minimum, self.user),
+            amount=self.amount,
+            min_amount=minimum,
+            ttl=self.ttl,
+            price_version=3,
+            details=f'{{"r":"request-{self.request}","u":"{self.user}"}}',
+            user_id=self.user,
+            wait=self.wait,
+            owner=self.owner if self.wait else "",
+            validate_only=self.validate_only,
+        )
+
+
+@dataclass(frozen=True)
+class TryCharge:
+    account: int
+    request: int
+    amount: int
+    minimum: int | None
+    policy: OveragePolicy
+    user: str
+    wait: int
+    owner: str
+    validate_only: bool
+
+    def operation(self, _world: World, /) -> Operation:
+        minimum = self.amount if self.minimum is None else min(self.minimum, self.amount)
+        return Charge(
+            account_id=ACCOUNTS[self.account],
+            digest=digest_of(self.account, self.request),
+            content=content_of("charge", self.amount, minimum, self.policy, self.user),
+            amount=self.amount,
+            min_amount=minimum,
+            policy=self.policy,
+            price_version=4,
+            details='{"o":"image.generate"}',
+            settlement='{"m":"in one step"}',
+            user_id=self.user,
+            wait=self.wait,
+            owner=self.owner if self.wait else "",
+            validate_only=self.validate_only,
+        )
+
+
+@dataclass(frozen=True)
+class TryCommit:
+    account: int
+    target: int
+    actual: int
+    policy: OveragePolicy
+
+    def operation(self, world: World, /) -> Operation:
+        return Commit(
+            ACCOUNTS[self.account],
+            target_digest(world, self.account, self.target),
+            self.actual,
+            self.policy,
+            '{"m":"done"}',
+        )
+
+
+@dataclass(frozen=True)
+class TryRelease:
+    account: int
+    target: int
+    tombstone: bool
+
+    def operation(self, world: World, /) -> Operation:
+        generation = world.store.partition.retire_generation if self.tombstone else ABSENT
+        digest = target_digest(world, self.account, self.target)
+        if digest in world.ledger.ended:
+            generation = ABSENT  # A server asks SQL first: what ended once is not unknown.
+        return Release(ACCOUNTS[self.account], digest, '{"m":"failed"}', generation)
+
+
+@dataclass(frozen=True)
+class TryExtend:
+    account: int
+    target: int
+    extension: int
+    ttl: int
+    additional: int
+    wait: int
+    owner: str
+
+    def operation(self, world: World, /) -> Operation:
+        digest = target_digest(world, self.account, self.target)
+        return Extend(
+            account_id=ACCOUNTS[self.account],
+            digest=digest,
+            extension=extension_digest(digest, f"extension-{self.extension}"),
+            content=content_of("extend", self.additional),
+            ttl=self.ttl,
+            additional=self.additional,
+            wait=self.wait,
+            owner=self.owner if self.wait else "",
+        )
+
+
+@dataclass(frozen=True)
+class TryCancel:
+    account: int
+    request: int
+    owner: str
+
+    def operation(self, _world: World, /) -> Operation:
+        return CancelWait(ACCOUNTS[self.account], digest_of(self.account, self.request), self.owner)
+
+
+@dataclass(frozen=True)
+class TryForeign:
+    """A forged reservation id: one account's name with another's reservation."""
+
+    account: int
+    other: int
+    request: int
+    commit: bool
+
+    def operation(self, _world: World, /) -> Operation:
+        digest = digest_of(self.other, self.request)
+        if self.commit:
+            return Commit(ACCOUNTS[self.account], digest, ABSENT, OveragePolicy.ALLOW_IF_AVAILABLE, "{}")
+        return Release(ACCOUNTS[self.account], digest, "{}")
+
+
+@dataclass(frozen=True)
+class TryRead:
+    account: int
+    request: int | None
+
+    def operation(self, _world: World, /) -> Operation:
+        if self.request is None:
+            return ReadBalance(ACCOUNTS[self.account], with_grants=True)
+        return ReadReservation(ACCOUNTS[self.account], digest_of(self.account, self.request))
+
+
+@dataclass(frozen=True)
+class TryGrant:
+    account: int
+    amount: int
+    kind: GrantKind
+    priority: int
+    life: int | None
+    """From now to its expiry; negative for one that comes too late."""
+    max_grants: int
+    skew: int
+    """0 for the next admin_seq, -1 for a repeat, +1 for one that overtakes."""
+
+    def operation(self, world: World, /) -> Operation:
+        account_id = ACCOUNTS[self.account]
+        now = world.store.partition.now
+        return ApplyGrant(
+            account_id=account_id,
+            admin_seq=_skewed(world, account_id, self.skew),
+            kind=self.kind,
+            priority=self.priority,
+            amount=self.amount,
+            acquire_time=now - MINUTE,
+            expire_time=0 if self.life is None else now + self.life,
+            max_grants=self.max_grants,
+            settlement='{"m":"a grant"}',
+        )
+
+
+@dataclass(frozen=True)
+class TryVoid:
+    account: int
+    grant: int
+    """How many admin_seqs back."""
+    skew: int
+
+    def operation(self, world: World, /) -> Operation:
+        account_id = ACCOUNTS[self.account]
+        admin_seq = _skewed(world, account_id, self.skew)
+        grant = max(1, admin_seq - self.grant)
+        return VoidGrant(account_id, admin_seq, grant, '{"m":"void"}')
+
+
+@dataclass(frozen=True)
+class TryConfigure:
+    account: int
+    suspended: bool
+    enforcement: Enforcement
+    overdraft_limit: int
+    members_added: tuple[str, ...]
+    members_removed: tuple[str, ...]
+    skew: int
+
+    def operation(self, world: World, /) -> Operation:
+        account_id = ACCOUNTS[self.account]
+        return Configure(
+            account_id=account_id,
+            admin_seq=_skewed(world, account_id, self.skew),
+            suspended=self.suspended,
+            enforcement=self.enforcement,
+            overdraft_limit=self.overdraft_limit,
+            members_added=self.members_added,
+            members_removed=self.members_removed,
+        )
+
+
+def _skewed(world: World, account_id: str, skew: int) -> int:
+    if skew == 0:
+        return world.next_admin_seq(account_id)
+    account = world.store.partition.accounts.get(account_id)
+    last = world.administered.get(account_id, account.admin_seq if account else 0)
+    return last if skew < 0 else last + 2
+
+
+@dataclass(frozen=True)
+class TryLoad:
+    account: int
+    stale: bool
+
+    def operation(self, world: World, /) -> Operation:
+        generation = world.store.partition.evict_generation - (1 if self.stale else 0)
+        return world.ledger.load(ACCOUNTS[self.account], generation)
+
+
+@dataclass(frozen=True)
+class TryRestore:
+    account: int
+    target: int
+    stale: bool
+
+    def operation(self, world: World, /) -> Operation | None:
+        generation = world.store.partition.retire_generation - (1 if self.stale else 0)
+        return world.ledger.restore(target_digest(world, self.account, self.target), generation)
+
+
+@dataclass(frozen=True)
+class TryEvict:
+    account: int
+    idle: bool
+    skew: int
+
+    def operation(self, world: World, /) -> Operation:
+        account_id = ACCOUNTS[self.account]
+        account = world.store.partition.accounts.get(account_id)
+        return Evict(
+            account_id,
+            world.store.partition.now if self.idle else 0,
+            (account.admin_seq if account else 0) + self.skew,
+            tuple(sorted(account.members)) if account else (),
+        )
+
+
+@dataclass(frozen=True)
+class TryFlush:
+    lag: int
+    """How many records SQL is behind."""
+    shrink: bool
+
+    def operation(self, world: World, /) -> Operation:
+        flushed = max(0, len(world.store.stream) - self.lag)
+        ended = tuple(
+            digest
+            for digest, record in world.store.partition.records.items()
+            if record.entry_seq and record.entry_seq <= flushed
+        )
+        return ConfirmFlush(flushed, 0, ended if self.shrink else ())
+
+
+@dataclass(frozen=True)
+class TryRetire:
+    limit: int
+
+    def operation(self, _world: World, /) -> Operation:
+        return RetireReservations(self.limit)
+
+
+@dataclass(frozen=True)
+class TryLease:
+    name: str
+    owner: str
+    ttl: int
+
+    def operation(self, _world: World, /) -> Operation:
+        return RenewLease(self.name, self.owner, self.ttl)
+
+
+accounts = st.sampled_from((0, 0, 0, 0, 1, 2, 3))
+one_account = st.just(0)
+requests = st.integers(0, REQUESTS - 1)
+targets = st.integers(0, 3 * REQUESTS)
+small = st.integers(0, 120)
+amounts = st.one_of(small, small, small, st.sampled_from((0, 1, 300, 2**31, MAX_MICROS - 1, MAX_MICROS)))
+minimums = st.one_of(st.none(), st.integers(0, 60))
+no_wait = st.just(0)
+waits = st.sampled_from((0, 0, 0, 2 * SECOND, 20 * SECOND))
+owners = st.sampled_from(("o1", "o2"))
+nobody = st.just("")
+users = st.sampled_from(USERS)
+ttls = st.sampled_from((SECOND, 5 * SECOND, MINUTE, HOUR, 24 * HOUR))
+longer = st.sampled_from((0, 5 * SECOND, HOUR, 24 * HOUR))
+policies = st.sampled_from(OveragePolicy)
+lives = st.sampled_from((None, None, -SECOND, 0, 2 * SECOND, MINUTE, 8 * 24 * HOUR))
+no = st.sampled_from((False,))
+rarely = st.sampled_from((False,) * 7 + (True,))
+often = st.sampled_from((True, True, False))
+in_order = st.just(0)
+skews = st.sampled_from((0, 0, 0, 0, 0, -1, 1))
+members = st.lists(st.sampled_from(USERS[1:]), max_size=2, unique=True).map(tuple)
+kinds = st.sampled_from(GrantKind)
+actuals = st.one_of(st.just(ABSENT), st.just(ABSENT), amounts)
+reads = st.builds(TryRead, accounts, st.one_of(st.none(), requests))
+
+spending = st.one_of(
+    st.builds(TryReserve, accounts, requests, amounts, minimums, ttls, users, waits, owners, rarely),
+    st.builds(TryReserve, accounts, requests, small, st.none(), ttls, nobody, no_wait, owners, no),
+    st.builds(TryCharge, accounts, requests, amounts, minimums, policies, users, waits, owners, rarely),
+    st.builds(TryCommit, accounts, targets, actuals, policies),
+    st.builds(TryCommit, accounts, targets, st.one_of(st.just(ABSENT), small), policies),
+    st.builds(TryRelease, accounts, targets, rarely),
+    st.builds(TryExtend, accounts, targets, st.integers(0, 2), longer, st.one_of(st.just(0), small), waits, owners),
+    st.builds(TryCancel, accounts, requests, owners),
+    st.builds(TryForeign, accounts, accounts, requests, st.booleans()),
+    reads,
+)
+grants = st.builds(
+    TryGrant,
+    accounts,
+    st.one_of(small, small, small, amounts),
+    kinds,
+    st.sampled_from((100, 100, 50)),
+    lives,
+    st.sampled_from((256, 256, 3)),
+    skews,
+)
+voids = st.builds(TryVoid, accounts, st.integers(1, 4), skews)
+configurations = st.builds(
+    TryConfigure,
+    accounts,
+    rarely,
+    st.sampled_from((Enforcement.BLOCK, Enforcement.BLOCK, Enforcement.OBSERVE)),
+    st.sampled_from((0, 40, 1000, 1000)),
+    st.one_of(st.just(()), st.just(()), members),
+    members,
+    skews,
+)
+administration = st.one_of(grants, voids, configurations)
+residence = st.one_of(
+    st.builds(TryLoad, accounts, rarely),
+    st.builds(TryLoad, accounts, no),
+    st.builds(TryRestore, accounts, targets, rarely),
+    st.builds(TryEvict, accounts, often, st.sampled_from((0, 0, 0, 1))),
+    st.builds(TryFlush, st.sampled_from((0, 0, 0, 2)), st.booleans()),
+    st.builds(TryRetire, st.sampled_from((0, 1, 100))),
+    st.builds(TryLease, st.sampled_from(("flush", "sweep")), owners, st.sampled_from((0, SECOND, MINUTE))),
+)
+everything = st.one_of(spending, spending, spending, administration, residence)
+pauses = st.sampled_from(
+    (0, 0, 0, 0, 1, MILLISECOND, MILLISECOND, SECOND, 2 * SECOND, 6 * SECOND, MINUTE, MINUTE, HOUR, 25 * HOUR)
+)
+
+# Few credits and many who want them.
+queueing_waits = st.sampled_from((0, 3 * SECOND, 20 * SECOND))
+queueing = st.one_of(
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, queueing_waits, owners, rarely),
+    st.builds(TryReserve, one_account, requests, st.just(40), st.none(), ttls, nobody, queueing_waits, owners, no),
+    st.builds(TryCharge, one_account, requests, st.just(50), minimums, policies, nobody, queueing_waits, owners, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, queueing_waits, owners),
+    st.builds(TryCommit, one_account, targets, st.just(ABSENT), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryCancel, one_account, requests, owners),
+    st.builds(TryGrant, one_account, st.just(30), kinds, st.just(100), st.none(), st.just(256), in_order),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, no),
+    st.builds(TryLoad, one_account, no),
+)
+short_pauses = st.sampled_from((0, 0, MILLISECOND, SECOND, SECOND, 2 * SECOND, 4 * SECOND, 6 * SECOND))
+
+# More grants than a document keeps in its head.
+hoarding = st.one_of(
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.integers(1, 9), lives, st.just(256), in_order),
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.just(5), st.none(), st.just(256), in_order),
+    st.builds(TryVoid, one_account, st.integers(1, 40), in_order),
+    st.builds(TryReserve, one_account, requests, st.integers(0, 60), minimums, ttls, nobody, no_wait, owners, rarely),
+    st.builds(
+        TryCharge, one_account, requests, st.integers(0, 30), minimums, policies, nobody, no_wait, owners, rarely
+    ),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 60), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, st.integers(0, 20), no_wait, owners),
+    st.builds(TryRead, one_account, st.none()),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryLoad, one_account, no),
+)
+hoard = st.lists(
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.integers(1, 9), lives, st.just(256), in_order),
+    min_size=4,
+    max_size=12,
+)
+
+# Accounts in debt, and accounts that only observe.
+overdrafts = st.sampled_from((0, 40, 1000))
+owing = st.one_of(
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, no_wait, owners, rarely),
+    st.builds(
+        TryCharge,
+        one_account,
+        requests,
+        st.integers(0, 400),
+        minimums,
+        st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT),
+        nobody,
+        no_wait,
+        owners,
+        rarely,
+    ),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 400), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
+    st.builds(TryGrant, one_account, small, kinds, st.just(100), lives, st.just(256), in_order),
+    st.builds(TryVoid, one_account, st.integers(1, 4), in_order),
+    st.builds(
+        TryConfigure,
+        one_account,
+        no,
+        st.sampled_from(Enforcement),
+        overdrafts,
+        st.just(()),
+        st.just(()),
+        in_order,
+    ),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryLoad, one_account, no),
+    st.builds(TryRetire, st.just(100)),
+    st.builds(TryRestore, one_account, targets, no),
+)

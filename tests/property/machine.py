@@ -1,0 +1,121 @@
+"""The state machines: batches of intents at moving times, every invariant after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from earmark.domain.states import Enforcement, GrantKind
+from earmark.engine.memory import MemoryStore, check_invariants
+from earmark.engine.operations import ApplyGrant, Configure, Operation, RetireReservations, VoidGrant
+from earmark.engine.results import Applied, Result
+from tests.property import intents as tries
+from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, World
+
+START = 1_700_000_000 * SECOND
+
+
+class Driver(RuleBasedStateMachine):
+    """Drives the reference store alone; what is tried is for the subclasses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore(replay_window=HOUR)
+        self.world = World(self.store)
+        self.clock = START
+
+    def execute(self, operations: Sequence[Operation], pause: int) -> tuple[Result, ...]:
+        """Execute one batch after a pause."""
+        self.clock += pause
+        return self.store.execute(operations, self.clock)
+
+    @initialize()
+    def begin(self) -> None:
+        self.send([self.world.ledger.load(name, 0) for name in ACCOUNTS[:3]], 0)
+        grant = ApplyGrant(
+            ACCOUNTS[0],
+            admin_seq=1,
+            kind=GrantKind.FREE,
+            priority=100,
+            amount=300,
+            acquire_time=START,
+            expire_time=0,
+            max_grants=256,
+            settlement="{}",
+        )
+        overdraft = Configure(
+            ACCOUNTS[0], admin_seq=2, suspended=False, enforcement=Enforcement.BLOCK, overdraft_limit=500
+        )
+        self.send([grant, overdraft], 0)
+
+    def attempt(self, batch: Sequence[Intent], pause: int) -> None:
+        self.world.administered.clear()
+        operations = [operation for intent in batch if (operation := intent.operation(self.world)) is not None]
+        # First, as if in a call of its own: after a late commit in the same batch the engine looks at one record less.
+        operations.sort(key=lambda operation: not isinstance(operation, RetireReservations))
+        if operations:
+            self.send(operations, pause)
+
+    def send(self, operations: Sequence[Operation], pause: int) -> None:
+        before = len(self.store.stream)
+        results = self.execute(operations, pause)
+        for operation, result in zip(operations, results, strict=True):
+            note(f"{operation}\n    -> {result}")
+            if isinstance(result, Applied) and result.fresh:
+                match operation:
+                    case ApplyGrant() | VoidGrant() | Configure():
+                        self.world.ledger.record(operation)
+                    case _:
+                        pass
+        self.world.ledger.project(self.store.stream[before:])
+        check_invariants(self.store)
+
+
+class Everything(Driver):
+    """Every operation, on four accounts of which one is missing at first."""
+
+    @rule(batch=st.lists(tries.everything, min_size=1, max_size=6), pause=tries.pauses)
+    def mixed(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+    @rule(batch=st.lists(tries.spending, min_size=1, max_size=4), pause=tries.pauses)
+    def spend(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+    @rule(intent=st.one_of(tries.administration, tries.residence))
+    def administer(self, intent: Intent) -> None:
+        self.attempt([intent], 0)
+
+
+class Queue(Driver):
+    """Many who wait for the credits of one account."""
+
+    @rule(batch=st.lists(tries.queueing, min_size=1, max_size=4), pause=tries.short_pauses)
+    def wait(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+
+class Hoard(Driver):
+    """An account with more grants than its document keeps in front."""
+
+    @rule(batch=tries.hoard)
+    def collect(self, batch: list[Intent]) -> None:
+        self.attempt(batch, 0)
+
+    @rule(batch=st.lists(tries.hoarding, min_size=1, max_size=6), pause=tries.pauses)
+    def spend(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+
+class Debtor(Driver):
+    """An account that goes into debt, and at times only observes."""
+
+    @rule(batch=st.lists(tries.owing, min_size=1, max_size=5), pause=tries.pauses)
+    def owe(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+
+MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Debtor)
