@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -82,7 +83,9 @@ class PostgresServer:
     def make_template(self) -> None:
         """Make the database that fresh ones are copied from."""
         self.execute(f"CREATE DATABASE {_TEMPLATE}")
-        asyncio.run(upgrade(self.url(_TEMPLATE)))
+        with ThreadPoolExecutor(1) as thread:
+            # In a thread of its own, because an async fixture may be what starts the server.
+            thread.submit(lambda: asyncio.run(upgrade(self.url(_TEMPLATE)))).result()
 
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement as the administrator; returns its rows, without heading."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from earmark.errors import EarmarkError, Reason, error
@@ -106,15 +106,17 @@ def lost_as_unavailable() -> Iterator[None]:
     except Exception as problem:
         # asyncpg's own exceptions, without importing it where only SQLite is installed.
         state = getattr(problem, "sqlstate", None)
-        if state is None and type(problem).__module__.startswith("asyncpg") is False:
-            raise
-        if isinstance(state, str) and state[:2] not in _LOST_CLASSES:
+        foreign = not type(problem).__module__.startswith("asyncpg.")
+        if foreign or (isinstance(state, str) and state[:2] not in _LOST_CLASSES):
             raise
         raise _unavailable(problem) from problem
 
 
 def _is_loss(problem: BaseException) -> bool:
     match problem:
+        case DatabaseError() | sqlite3.DatabaseError() if type(problem) in {DatabaseError, sqlite3.DatabaseError}:
+            # SQLite says it so when the file is damaged, or is none of its own.
+            return True
         case OperationalError() | InterfaceError() | sqlite3.OperationalError() | sqlite3.InterfaceError():
             return True
         case DBAPIError():

@@ -6,7 +6,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from earmark.domain.ids import ReservationDigest
@@ -130,7 +144,9 @@ def _page(
     else:
         order = [entries.c.time, entries.c.account_key, entries.c.entry_number]
         if start is not None:
-            position = tuple_(literal(start.time), literal(start.account_key), literal(start.entry_number))
+            position = tuple_(
+                *(literal(number, BigInteger()) for number in (start.time, start.account_key, start.entry_number))
+            )
             query = query.where(position < _POSITION if oldest else position > _POSITION)
     return _records(connection, query.order_by(*(column if oldest else column.desc() for column in order)))
 

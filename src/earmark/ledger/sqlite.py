@@ -84,9 +84,13 @@ def _in_transaction(engine: Engine, query: Query[T]) -> T:
 
 def _open_snapshot(engine: Engine) -> Connection:
     connection = engine.connect()
-    connection.begin()
-    # SQLite takes its snapshot with the first read, not with BEGIN.
-    connection.exec_driver_sql("SELECT count(*) FROM stores")
+    try:
+        connection.begin()
+        # SQLite takes its snapshot with the first read, not with BEGIN.
+        connection.exec_driver_sql("SELECT count(*) FROM stores")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

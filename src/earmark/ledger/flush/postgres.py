@@ -7,12 +7,12 @@ asyncpg's `copy_records_to_table` would encode them on the event loop, field by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
 from earmark.engine.records import StreamElement
-from earmark.ledger.flush.plan import FlushPlan, PlannedEntry, Standing, account_ids_of, plan_flush
+from earmark.ledger.flush.plan import FlushPlan, Standing, account_ids_of, plan_flush
 from earmark.ledger.flush.rows import ALLOCATION_COLUMNS, ENTRY_COLUMNS, NUMBERS, allocation_rows, entry_rows
 from earmark.ledger.flush.shared import breathe, contradiction, decode_configure, first_difference
 from earmark.ledger.models import Conflict, Fenced, FlushOutcome, PartitionPosition, Written
@@ -70,27 +70,25 @@ _NULL = b"\xff\xff\xff\xff"
 _SMALL = frozenset({"partition", "kind", "grant_kind", "late", "position"})
 _MIDDLE = frozenset({"price_version"})
 _LENGTH = Struct(">i")
-_CHUNK_BYTES = 65_536
-_BREATH = 64
+# About a millisecond of packing: between two chunks the event loop has the interpreter.
+_ROWS_A_CHUNK = 128
 
 
 class _NumberPacker:
     """Packs the integer columns of a row in one call."""
 
     def __init__(self, columns: Sequence[str], fields: int) -> None:
-        layout, self._sizes = ">h", []
+        layout, self._template = ">h", [fields]
         for column in columns:
             letter, size = ("h", 2) if column in _SMALL else ("i", 4) if column in _MIDDLE else ("q", 8)
             layout += "i" + letter
-            self._sizes.append(size)
-        self._fields = fields
+            self._template += (size, 0)
         self._pack = Struct(layout).pack
 
     def __call__(self, numbers: Sequence[Any]) -> bytes:
-        interleaved = [self._fields]
-        for size, number in zip(self._sizes, numbers, strict=True):
-            interleaved += (size, number)
-        return self._pack(*interleaved)
+        fields = self._template.copy()
+        fields[2::2] = numbers
+        return self._pack(*fields)
 
 
 _pack_entry = _NumberPacker(ENTRY_COLUMNS[:NUMBERS], len(ENTRY_COLUMNS))
@@ -155,11 +153,22 @@ class PostgresFlush:
         if plan.known:
             await _compare(driver, partition, plan)
         if plan.entries:
-            entries, allocations = await loop.run_in_executor(self._database.worker, _pack, partition, plan.entries)
-            await _copy(driver, "entries", ENTRY_COLUMNS, entries)
-            await _copy(driver, "entry_allocations", ALLOCATION_COLUMNS, allocations)
+            entries = map(_entry_bytes, entry_rows(partition, plan.entries))
+            await self._copy(driver, "entries", ENTRY_COLUMNS, entries)
+            allocations = map(_pack_allocation, allocation_rows(plan.entries))
+            await self._copy(driver, "entry_allocations", ALLOCATION_COLUMNS, allocations)
         await _project(driver, plan)
         return Written(plan.flushed_seq, len(plan.entries), len(plan.known) + plan.passed_over)
+
+    async def _copy(self, driver: Any, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:
+        """Send rows; the server takes one chunk while the thread packs the next."""
+
+        async def source() -> AsyncIterator[bytes]:
+            chunks = _chunks(rows)
+            while chunk := await asyncio.get_running_loop().run_in_executor(self._database.worker, next, chunks, b""):
+                yield chunk
+
+        await driver.copy_to_table(table, source=source(), columns=columns, format="binary")
 
 
 async def _compare(driver: Any, partition: int, plan: FlushPlan) -> None:
@@ -173,14 +182,6 @@ async def _compare(driver: Any, partition: int, plan: FlushPlan) -> None:
     )
     if difference is not None:
         raise _NothingWrittenError(difference)
-
-
-async def _copy(driver: Any, table: str, columns: Sequence[str], chunks: Sequence[bytes]) -> None:
-    async def source() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-
-    await driver.copy_to_table(table, source=source(), columns=columns, format="binary")
 
 
 async def _project(driver: Any, plan: FlushPlan) -> None:
@@ -224,13 +225,6 @@ async def _project(driver: Any, plan: FlushPlan) -> None:
         await driver.execute(_CONFIGURE, applied.suspended, applied.enforcement, applied.overdraft_limit, key)
 
 
-def _pack(partition: int, entries: Sequence[PlannedEntry]) -> tuple[list[bytes], list[bytes]]:
-    return (
-        _chunks(map(_entry_bytes, entry_rows(partition, entries))),
-        _chunks(map(_pack_allocation, allocation_rows(entries))),
-    )
-
-
 def _entry_bytes(row: Sequence[Any]) -> bytes:
     packed = bytearray(_pack_entry(row[:NUMBERS]))
     for text in row[NUMBERS:]:
@@ -242,14 +236,11 @@ def _entry_bytes(row: Sequence[Any]) -> bytes:
     return bytes(packed)
 
 
-def _chunks(rows: Iterable[bytes]) -> list[bytes]:
-    chunks, chunk = [], bytearray(_COPY_BEGIN)
+def _chunks(rows: Iterable[bytes]) -> Iterator[bytes]:
+    chunk = bytearray(_COPY_BEGIN)
     for count, row in enumerate(rows, 1):
         chunk += row
-        if len(chunk) >= _CHUNK_BYTES:
-            chunks.append(bytes(chunk))
+        if count % _ROWS_A_CHUNK == 0:
+            yield bytes(chunk)
             chunk.clear()
-        if count % _BREATH == 0:
-            breathe()
-    chunks.append(bytes(chunk + _COPY_END))
-    return chunks
+    yield bytes(chunk + _COPY_END)

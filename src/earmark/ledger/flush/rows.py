@@ -147,7 +147,5 @@ def _digest(reservation_id: str) -> str | None:
 
 
 def _without_nul(row: EntryRow) -> EntryRow:
-    return tuple(
-        _ESCAPED_NUL.sub(r"\1\\ufffd", value.replace("\0", "\ufffd")) if isinstance(value, str) else value
-        for value in row
-    )
+    *plain, details, settlement = (value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
+    return (*plain, *(_ESCAPED_NUL.sub(r"\1\\ufffd", str(json)) for json in (details, settlement)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,16 +13,27 @@ from earmark.ledger.flush.plan import FlushPlan
 from earmark.ledger.flush.rows import EPOCH, SEQ, allocation_rows, entry_rows
 from earmark.ledger.models import Conflict
 
-__all__ = ["breathe", "contradiction", "decode_configure", "first_difference"]
+__all__ = ["breathe", "breathing", "contradiction", "decode_configure", "first_difference"]
 
 decode_configure = msgspec.msgpack.Decoder(Configure).decode
 
+T = TypeVar("T")
+
 _BREATH_SECONDS = 0.00005
+_ROWS_A_BREATH = 64
 
 
 def breathe() -> None:
     """Let the event loop have the interpreter: without this it waits 5 ms for a thread that computes."""
     time.sleep(_BREATH_SECONDS)
+
+
+def breathing(rows: Iterable[T]) -> Iterator[T]:
+    """Yield the rows, and let the event loop have the interpreter about every millisecond."""
+    for count, row in enumerate(rows, 1):
+        yield row
+        if count % _ROWS_A_BREATH == 0:
+            breathe()
 
 
 def first_difference(
@@ -35,13 +46,14 @@ def first_difference(
 
     Seq and epoch do not count: they say how an entry came here, not what it says.
     """
-    entries = {(row[0], row[1]): _content(row) for row in stored_entries}
-    allocations = set(map(tuple, stored_allocations))
+    entries: dict[tuple[Any, ...], tuple[Any, ...]] = {row[:2]: _content(row) for row in stored_entries}
+    allocations: dict[tuple[Any, ...], set[tuple[Any, ...]]] = {}
+    for row in stored_allocations:
+        allocations.setdefault(row[:2], set()).add(row)
     for planned, row in zip(plan.known, entry_rows(partition, plan.known), strict=True):
-        key, record = planned[0], planned[3]
-        expected = set(allocation_rows([planned]))
-        held = {row for row in allocations if row[0] == key and row[1] == record.entry_number}
-        if entries.get((key, record.entry_number)) != _content(row) or expected != held:
+        record, number = planned[3], row[:2]
+        same_allocations = set(allocation_rows([planned])) == allocations.get(number, set())
+        if entries.get(number) != _content(row) or not same_allocations:
             return Conflict(
                 record.account_id,
                 record.entry_number,

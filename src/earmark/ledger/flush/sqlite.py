@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from earmark.engine.records import StreamElement
 from earmark.ledger.flush.plan import FlushPlan, Standing, account_ids_of, plan_flush
 from earmark.ledger.flush.rows import ALLOCATION_COLUMNS, ENTRY_COLUMNS, allocation_rows, entry_rows
-from earmark.ledger.flush.shared import breathe, contradiction, decode_configure, first_difference
+from earmark.ledger.flush.shared import breathe, breathing, contradiction, decode_configure, first_difference
 from earmark.ledger.models import Conflict, Fenced, FlushOutcome, Written
 from earmark.ledger.sqlite import SqliteDatabase
 from earmark.ledger.stores import read_position
@@ -113,8 +113,8 @@ def _flush(
         difference = first_difference(partition, plan, *known)
         if difference is not None:
             raise _NothingWrittenError(difference)
-    driver.executemany(_INSERT_ENTRIES, entry_rows(partition, plan.entries))
-    driver.executemany(_INSERT_ALLOCATIONS, allocation_rows(plan.entries))
+    driver.executemany(_INSERT_ENTRIES, breathing(entry_rows(partition, plan.entries)))
+    driver.executemany(_INSERT_ALLOCATIONS, breathing(allocation_rows(plan.entries)))
     _project(driver, plan)
     return Written(plan.flushed_seq, len(plan.entries), len(plan.known) + plan.passed_over)
 
@@ -122,7 +122,7 @@ def _flush(
 def _project(driver: Any, plan: FlushPlan) -> None:
     driver.executemany(
         _UPDATE_TOTALS,
-        (
+        breathing(
             (
                 total.entry_number,
                 total.applied_admin_seq,
@@ -140,7 +140,7 @@ def _project(driver: Any, plan: FlushPlan) -> None:
     )
     updated = driver.executemany(
         _UPDATE_GRANTS,
-        (
+        breathing(
             (
                 grant.account_key,
                 int(grant.applied),
