@@ -85,8 +85,8 @@ def print_grants(grants: Iterable[Grant], zone: ZoneInfo, *, title: str | None =
     """Print grants as a table: what was given, and where it is now."""
     amounts = ("amount", "available", "reserved", "charged", "expired", "voided", "repaid")
     columns = [Column("grant"), Column("kind"), Column("state"), Column("priority", number=True)]
-    columns += [Column(name, number=True) for name in amounts]
-    columns += [Column("expires"), Column("comment")]
+    columns += [Column(name, number=True, optional=name not in {"amount", "available"}) for name in amounts]
+    columns += [Column("expires"), Column("comment", optional=True)]
     rows = (
         [
             grant.grant_id,

@@ -16,9 +16,8 @@ from earmark.credits import format_credits
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress
-    from rich.table import Table
 
 __all__ = [
     "Column",
@@ -26,7 +25,6 @@ __all__ = [
     "enum_word",
     "format_pairs",
     "format_time",
-    "make_table",
     "message_fields",
     "note",
     "note_replay",
@@ -50,6 +48,8 @@ class Column:
 
     title: str
     number: bool = False
+    optional: bool = False
+    """Left out where no row has anything in it."""
 
 
 def stdout_console() -> Console:
@@ -70,29 +70,45 @@ def one_line(text: str) -> str:
     )
 
 
-def make_table(columns: Sequence[Column], *, title: str | None = None) -> Table:
-    """Return an empty table. Cells fold in a narrow terminal; they are never cut."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.title, table.title_justify, table.title_style = title, "left", "bold"
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
-    return table
-
-
 def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str | None = None, empty: str = ""
 ) -> None:
-    """Print rows as a table on stdout; `empty` says so on stderr where there are none."""
-    table = make_table(columns, title=title)
-    for row in rows:
-        table.add_row(*(one_line(cell) for cell in row))
-    if table.row_count:
-        stdout_console().print(table)
-    elif empty:
-        note(empty)
+    """Print rows as a table on stdout; `empty` says so on stderr where there are none.
+
+    Cells fold in a narrow terminal; they are never cut.
+    """
+    from rich import box
+    from rich.table import Table
+
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    if not cells:
+        if empty:
+            note(empty)
+        return
+    shown = [
+        index
+        for index, column in enumerate(columns)
+        if not column.optional or any(row[index] not in {"", "-"} for row in cells)
+    ]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
+    for index in shown:
+        column = columns[index]
+        table.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(row[index] for index in shown))
+    _print(table)
+
+
+def _print(renderable: RenderableType) -> None:
+    console = stdout_console()
+    if sys.stdout.isatty():
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    for line in captured.get().splitlines():  # What fills a terminal's line is noise in a file.
+        print(line.rstrip())
 
 
 def print_card(rows: Iterable[tuple[str, str]]) -> None:
@@ -106,7 +122,7 @@ def print_card(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         if value:
             card.add_row(name, Text(one_line(value)))
-    stdout_console().print(card)
+    _print(card)
 
 
 def print_line(text: str) -> None:

@@ -79,7 +79,7 @@ async def compare_stores(settings: Settings, on_progress: Callable[[int, int | N
         EngineError: the embedded engine cannot be started.
     """
     from earmark.embedded import open_engine
-    from earmark.engine.redis import RedisStore
+    from earmark.engine.redis.store import RedisStore
     from earmark.jobs.reconciler import reconcile as compare
     from earmark.ledger import open_ledger
 
@@ -89,7 +89,9 @@ async def compare_stores(settings: Settings, on_progress: Callable[[int, int | N
         identity = await ledger.stores.read()
         if identity is None:
             raise CommandError("could not compare: the ledger belongs to no store yet", ExitStatus.USAGE)
-        redis_url = settings.redis_url or await stack.enter_async_context(open_engine(settings.data_dir))
+        redis_url = settings.redis_url
+        if redis_url is None:
+            redis_url = await stack.enter_async_context(open_engine(settings.data_dir))
         store = RedisStore(redis_url, identity.store_id, identity.partitions)
         stack.push_async_callback(store.close)
         await store.open()

@@ -22,7 +22,7 @@ from earmark.v1 import account_service_pb2 as pb
 from tests.unit.cli.conftest import Ran
 
 
-class Refusing(grpc.GenericRpcHandler):
+class Refusing(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
     """Answers every call with the next refusal; counts, and keeps what it was sent."""
 
     def __init__(self) -> None:
@@ -32,6 +32,7 @@ class Refusing(grpc.GenericRpcHandler):
         self.bodies: list[bytes] = []
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        del handler_call_details  # Whatever is called.
         return grpc.unary_unary_rpc_method_handler(self._answer)
 
     def _answer(self, request: bytes, context: grpc.ServicerContext) -> bytes:

@@ -17,7 +17,7 @@ def test_exported_protos_compile_alone(run: Callable[..., Ran], tmp_path: Path) 
     names = {str(path.relative_to(target)) for path in target.rglob("*.proto")}
     assert {"earmark/v1/metering_service.proto", "google/rpc/status.proto", "google/protobuf/any.proto"} <= names
     # The bare compiler, without the include path that its Python front adds.
-    arguments = ["protoc".encode(), f"-I{target}".encode(), f"--descriptor_set_out={tmp_path / 'out'}".encode()]
+    arguments = [b"protoc", f"-I{target}".encode(), f"--descriptor_set_out={tmp_path / 'out'}".encode()]
     program = (
         "import sys; from grpc_tools import _protoc_compiler;"
         f"sys.exit(_protoc_compiler.run_main({[*arguments, *(source.encode() for source in sources)]!r}))"

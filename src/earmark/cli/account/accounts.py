@@ -44,6 +44,7 @@ from earmark.cli.output import (
     note_replay,
     print_card,
     print_json,
+    print_line,
     print_table,
     timestamp_micros,
 )
@@ -186,6 +187,7 @@ def _show(
         return
     note_replay(replayed)
     print_card([*account_rows(account, zone), *balance_rows(answer.balance, zone)])
+    print_line("")
     print_grants(grants, zone, title="grants, newest first" if all_grants else "grants, in the order of use")
 
 
@@ -236,8 +238,8 @@ def list_accounts(
     if as_json:
         print_json(fields)
     else:
-        columns = [Column(title) for title in ("account", "state", "name", "time zone", "enforcement")]
-        columns += [Column("overdraft", number=True), Column("created")]
+        columns = [Column("account"), Column("state"), Column("name", optional=True), Column("time zone")]
+        columns += [Column("enforcement"), Column("overdraft", number=True, optional=True), Column("created")]
         if balances:
             columns += [Column(title, number=True) for title in ("available", "reserved", "charged", "debt")]
         print_table(columns, rows, empty="No account.")

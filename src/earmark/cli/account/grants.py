@@ -14,7 +14,7 @@ from earmark.cli.account.options import Credits, Expires, GrantKind, Kind, Prior
 from earmark.cli.cards import balance_rows, print_grants
 from earmark.cli.connection import Connection, connected
 from earmark.cli.options import AccountId, Comment, Json, Limit, RequestId, TimeZone
-from earmark.cli.output import message_fields, note, note_replay, print_card, print_json
+from earmark.cli.output import message_fields, note, note_replay, print_card, print_json, print_line
 from earmark.cli.paging import pages
 from earmark.cli.values import UTC_ZONE, Moment, parse_zone
 
@@ -27,6 +27,7 @@ def _print_grant(response: Any, zone: ZoneInfo, as_json: bool) -> None:
         return
     note_replay(response.replayed)
     print_card([("account", response.balance.account_id), *balance_rows(response.balance, zone)])
+    print_line("")
     print_grants([response.grant], zone)
 
 

@@ -241,6 +241,7 @@ def tell_entry(story: Story) -> Iterator[str]:
     amount, grants = _credits(entry.amount_micros), ", ".join(part.grant_id for part in entry.allocations)
     who = f" by {entry.actor}" if entry.actor else ""
     said = f" Comment: {entry.comment}" if entry.comment else ""
+    were = "was" if entry.amount_micros == 1_000_000 else "were"
     head = f"{story.at(entry)}  Entry {entry.entry_number} of account {entry.account_id}: "
     match enum_word(entry, "kind"):
         case "grant":
@@ -253,11 +254,11 @@ def tell_entry(story: Story) -> Iterator[str]:
                 else ""
             )
             good = f", to make good the charge of reservation {entry.reservation_id}" if entry.reservation_id else ""
-            yield f"{head}{amount} were granted{who} as {grants or 'a grant'}{kind}{good}.{said}"
+            yield f"{head}{amount} {were} granted{who} as {grants or 'a grant'}{kind}{good}.{said}"
         case "grant-expired":
             yield f"{head}{amount} of {grants} expired: they had not been used when the grant's time had passed.{said}"
         case "grant-voided":
-            yield f"{head}{amount} of {grants} were taken back{who}; what was reserved of it still pays.{said}"
+            yield f"{head}{amount} of {grants} {were} taken back{who}; what was reserved of it still pays.{said}"
         case "debt-repaid":
             yield f"{head}{amount} of {grants} repaid debt that an earlier charge had left.{said}"
         case "repair":
