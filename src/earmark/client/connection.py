@@ -100,7 +100,7 @@ class Connection:
                 raise ClientClosed
             rpc = self._channel.unary_unary(
                 f"/earmark.v1.{method}",
-                request_serializer=Message.SerializeToString,
+                request_serializer=type(request).SerializeToString,
                 response_deserializer=response_type.FromString,
             )
             remaining = max(deadline - loop.time(), 0.001)
@@ -138,7 +138,7 @@ class Connection:
         """
         rpc = self._channel.unary_stream(
             f"/earmark.v1.{method}",
-            request_serializer=Message.SerializeToString,
+            request_serializer=type(request).SerializeToString,
             response_deserializer=response_type.FromString,
         )
         call = rpc(request, metadata=self._metadata)

@@ -8,9 +8,9 @@ from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 
 from earmark.errors import DOMAIN, EarmarkError, Reason, Unavailable, error_class_for
 

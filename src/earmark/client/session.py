@@ -208,6 +208,8 @@ class Session:
 
     async def _write(self, stream: grpc.aio.StreamStreamCall[bytes, pb.SessionResponse]) -> None:
         try:
+            # Before that nothing counts as sent: no server has seen it.
+            await stream.wait_for_connection()
             while True:
                 await self._until_queued()
                 parts = self._outbox.next_frame(self._loop.time())
