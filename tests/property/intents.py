@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from hypothesis import strategies as st
 
 from earmark.credits import MAX_MICROS
-from earmark.domain.ids import content_digest, extension_digest, reservation_digest
+from earmark.domain.ids import ReservationDigest, content_digest, extension_digest, reservation_digest
 from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
 from earmark.engine.memory import MemoryStore
 from earmark.engine.operations import (
@@ -52,6 +53,8 @@ class World:
 
     store: MemoryStore
     ledger: Ledger = field(default_factory=Ledger)
+    waiting: list[Reserve | Charge | Extend] = field(default_factory=list)
+    """What was last told to wait, the latest last."""
     administered: dict[str, int] = field(default_factory=dict)
     """Within the batch being built: the admin_seq of the last administrative operation on an account."""
 
@@ -72,17 +75,19 @@ class Intent(Protocol):
         ...
 
 
-def digest_of(account: int, request: int) -> str:
+def digest_of(account: int, request: int) -> ReservationDigest:
     return reservation_digest(ACCOUNTS[account], f"request-{request}")
 
 
-def target_digest(world: World, account: int, target: int) -> str:
+def target_digest(world: World, account: int, target: int) -> ReservationDigest:
     """Return the digest of a request number, or from 6 on of a record that is there, the open ones first."""
     if target < REQUESTS:
         return digest_of(account, target)
     records = [record for record in world.store.partition.records.values() if record.account_id == ACCOUNTS[account]]
     open_first = sorted(records, key=lambda record: (record.state, -record.create_time, record.digest))
-    return open_first[(target - REQUESTS) % len(open_first)].digest if open_first else digest_of(account, target)
+    if not open_first:
+        return digest_of(account, target)
+    return ReservationDigest(open_first[(target - REQUESTS) % len(open_first)].digest)
 
 
 def content_of(*parts: object) -> str:
@@ -207,12 +212,31 @@ class TryExtend:
 
 @dataclass(frozen=True)
 class TryCancel:
+    """Cancels one of those who wait, or nobody."""
+
     account: int
-    request: int
+    waiter: int
     owner: str
 
-    def operation(self, _world: World, /) -> Operation:
-        return CancelWait(ACCOUNTS[self.account], digest_of(self.account, self.request), self.owner)
+    def operation(self, world: World, /) -> Operation:
+        account = world.store.partition.accounts.get(ACCOUNTS[self.account])
+        tickets = [ticket.key for ticket in account.queue] if account else []
+        key = tickets[self.waiter % len(tickets)] if tickets else digest_of(self.account, self.waiter)
+        return CancelWait(ACCOUNTS[self.account], key, self.owner)
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """Sends again what waits, as a heartbeat or as somebody else's repeat."""
+
+    waiter: int
+    owner: str
+
+    def operation(self, world: World, /) -> Operation | None:
+        if not world.waiting:
+            return None
+        operation = world.waiting[self.waiter % len(world.waiting)]
+        return msgspec.structs.replace(operation, owner=self.owner)
 
 
 @dataclass(frozen=True)
@@ -389,7 +413,7 @@ class TryLease:
 
 accounts = st.sampled_from((0, 0, 0, 0, 1, 2, 3))
 one_account = st.just(0)
-requests = st.integers(0, REQUESTS - 1)
+requests = st.one_of(st.integers(0, REQUESTS - 1), st.integers(REQUESTS, 500))
 targets = st.integers(0, 3 * REQUESTS)
 small = st.integers(0, 120)
 amounts = st.one_of(small, small, small, st.sampled_from((0, 1, 300, 2**31, MAX_MICROS - 1, MAX_MICROS)))
@@ -422,6 +446,7 @@ spending = st.one_of(
     st.builds(TryRelease, accounts, targets, rarely),
     st.builds(TryExtend, accounts, targets, st.integers(0, 2), longer, st.one_of(st.just(0), small), waits, owners),
     st.builds(TryCancel, accounts, requests, owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
     st.builds(TryForeign, accounts, accounts, requests, st.booleans()),
     reads,
 )
@@ -462,16 +487,27 @@ pauses = st.sampled_from(
 )
 
 # Few credits and many who want them.
-queueing_waits = st.sampled_from((0, 3 * SECOND, 20 * SECOND))
+queueing_waits = st.sampled_from((0, 3 * SECOND, 20 * SECOND, 20 * SECOND))
 queueing = st.one_of(
     st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, queueing_waits, owners, rarely),
     st.builds(TryReserve, one_account, requests, st.just(40), st.none(), ttls, nobody, queueing_waits, owners, no),
     st.builds(TryCharge, one_account, requests, st.just(50), minimums, policies, nobody, queueing_waits, owners, no),
     st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, queueing_waits, owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
     st.builds(TryCommit, one_account, targets, st.just(ABSENT), policies),
     st.builds(TryRelease, one_account, targets, no),
     st.builds(TryCancel, one_account, requests, owners),
     st.builds(TryGrant, one_account, st.just(30), kinds, st.just(100), st.none(), st.just(256), in_order),
+    st.builds(
+        TryConfigure,
+        one_account,
+        rarely,
+        st.just(Enforcement.BLOCK),
+        st.sampled_from((0, 20)),
+        *[st.just(())] * 2,
+        in_order,
+    ),
     st.builds(TryEvict, one_account, often, in_order),
     st.builds(TryFlush, in_order, no),
     st.builds(TryLoad, one_account, no),

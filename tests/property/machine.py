@@ -10,8 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from earmark.domain.states import Enforcement, GrantKind
 from earmark.engine.memory import MemoryStore, check_invariants
-from earmark.engine.operations import ApplyGrant, Configure, Operation, RetireReservations, VoidGrant
-from earmark.engine.results import Applied, Result
+from earmark.engine.operations import (
+    ApplyGrant,
+    Charge,
+    Configure,
+    Extend,
+    Operation,
+    Reserve,
+    RetireReservations,
+    VoidGrant,
+)
+from earmark.engine.results import Applied, Result, Waiting
 from tests.property import intents as tries
 from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, World
 
@@ -20,6 +29,9 @@ START = 1_700_000_000 * SECOND
 
 class Driver(RuleBasedStateMachine):
     """Drives the reference store alone; what is tried is for the subclasses."""
+
+    funds = 300
+    overdraft_limit = 500
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,14 +52,18 @@ class Driver(RuleBasedStateMachine):
             admin_seq=1,
             kind=GrantKind.FREE,
             priority=100,
-            amount=300,
+            amount=self.funds,
             acquire_time=START,
             expire_time=0,
             max_grants=256,
             settlement="{}",
         )
         overdraft = Configure(
-            ACCOUNTS[0], admin_seq=2, suspended=False, enforcement=Enforcement.BLOCK, overdraft_limit=500
+            ACCOUNTS[0],
+            admin_seq=2,
+            suspended=False,
+            enforcement=Enforcement.BLOCK,
+            overdraft_limit=self.overdraft_limit,
         )
         self.send([grant, overdraft], 0)
 
@@ -64,12 +80,13 @@ class Driver(RuleBasedStateMachine):
         results = self.execute(operations, pause)
         for operation, result in zip(operations, results, strict=True):
             note(f"{operation}\n    -> {result}")
-            if isinstance(result, Applied) and result.fresh:
-                match operation:
-                    case ApplyGrant() | VoidGrant() | Configure():
-                        self.world.ledger.record(operation)
-                    case _:
-                        pass
+            match operation, result:
+                case (ApplyGrant() | VoidGrant() | Configure()) as change, Applied(fresh=True):
+                    self.world.ledger.record(change)
+                case (Reserve() | Charge() | Extend()) as waiting, Waiting():
+                    self.world.waiting.append(waiting)
+                case _:
+                    pass
         self.world.ledger.project(self.store.stream[before:])
         check_invariants(self.store)
 
@@ -92,6 +109,9 @@ class Everything(Driver):
 
 class Queue(Driver):
     """Many who wait for the credits of one account."""
+
+    funds = 60
+    overdraft_limit = 0
 
     @rule(batch=st.lists(tries.queueing, min_size=1, max_size=4), pause=tries.short_pauses)
     def wait(self, batch: list[Intent], pause: int) -> None:

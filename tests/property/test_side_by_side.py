@@ -37,7 +37,8 @@ def test_the_engine_does_what_the_oracle_does(machine: type[Driver], engine: Sha
                 self.seq = 0
 
             def execute(self, operations: Sequence[Operation], pause: int) -> tuple[Result, ...]:
-                return runner.run(self.compare(operations, pause))
+                results: tuple[Result, ...] = runner.run(self.compare(operations, pause))
+                return results
 
             async def compare(self, operations: Sequence[Operation], pause: int) -> tuple[Result, ...]:
                 if pause:

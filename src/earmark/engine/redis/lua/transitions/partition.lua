@@ -29,7 +29,13 @@ partition_transitions[33] = function(op)
   local _, confirmed, trim_before, shrink = unpack(op) -- ConfirmFlush
   flushed = math.max(flushed, confirmed)
   local count = 0
-  prefetch(RESERVATIONS, shrink, records, false)
+  local unread = {}
+  for i = 1, #shrink do
+    if records[shrink[i]] == nil then -- what this very call changed must not be read again
+      unread[#unread + 1] = shrink[i]
+    end
+  end
+  prefetch(RESERVATIONS, unread, records, false)
   for i = 1, #shrink do
     local record = records[shrink[i]]
     local ended = record and (record[R_STATE] == COMMITTED or record[R_STATE] == RELEASED)
