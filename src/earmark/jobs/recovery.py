@@ -179,8 +179,12 @@ class Recovery:
         finished = await store.finish_recovery(
             partition, epoch, run_id, lookup_window=store.options.replay_window if lost else 0
         )
-        _log.info(
-            "partition recovered" if finished else "recovery was overtaken",
+        if not finished:
+            _log.info("another sidecar recovers the partition", partition=partition)
+            return
+        first_time = meta is None and position.epoch <= 1 and not flushed
+        (_log.debug if first_time else _log.info)(
+            "partition initialised" if first_time else "partition recovered",
             partition=partition,
             epoch=epoch,
             redis_seq=in_redis,
