@@ -25,7 +25,7 @@ from earmark.errors import EarmarkError
 from earmark.jobs.leases import Leases
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.tail import StreamTail
-from earmark.jobs.trimming import Trimmer, TrimLag
+from earmark.jobs.trimming import TrimLag, Trimmer
 from earmark.ledger.database import Ledger
 from earmark.ledger.models import Conflict, Fenced, PartitionPosition, Written
 
@@ -181,7 +181,7 @@ class Flusher:
 
     # Who flushes what, and when
 
-    def _lease_changed(self, partition: int, held: bool) -> None:  # noqa: FBT001  a callback of Leases
+    def _lease_changed(self, partition: int, held: bool) -> None:
         slot = self._slots[partition]
         slot.flushed = None
         if held:
@@ -260,7 +260,6 @@ class Flusher:
             if slot.problem:
                 _log.info("flush goes on", partition=slot.partition)
             slot.problem = ""
-            slot.rest_until = 0.0 if more else monotonic() + self._options.rest_seconds
         return more
 
     async def _flush(self, slot: _Slot) -> bool:
@@ -287,6 +286,7 @@ class Flusher:
                 slot.flushed = outcome.flushed_seq
                 if not more:
                     slot.caught_up = asked
+                    slot.rest_until = monotonic() + self._options.rest_seconds
                 self._metrics.flushed.inc(outcome.entries)
                 self._metrics.passed_over.inc(outcome.passed_over)
                 self._metrics.batch.observe(sum(len(element.records) for _, element in elements))
@@ -297,6 +297,7 @@ class Flusher:
                 self._metrics.fenced.inc()
                 _log.info("flush was fenced", partition=partition, epoch=epoch, ledger=position)
                 slot.flushed = None
+                slot.rest_until = monotonic() + self._options.rest_seconds
                 return False
             case Conflict():
                 self._stop(slot, outcome.message)

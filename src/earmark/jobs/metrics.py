@@ -59,7 +59,9 @@ class JobMetrics:
             registry=registry,
         )
         self.relayed = Counter(
-            "earmark_relay_operations", "Administrative operations brought to Redis in the background.", registry=registry
+            "earmark_relay_operations",
+            "Administrative operations brought to Redis in the background.",
+            registry=registry,
         )
         self.memory_used = Gauge("earmark_redis_memory_bytes", "Memory that Redis uses.", registry=registry)
         self.memory_limit = Gauge("earmark_redis_memory_limit_bytes", "maxmemory of Redis.", registry=registry)

@@ -1,8 +1,8 @@
 """The sweeper: what becomes due happens within a second, also for accounts that nobody touches.
 
 Every script settles whatever is due in its partition, so a call is all that is needed; the one that is sent also
-removes ended records whose replay window is over and whose entry is in SQL. Accounts that Redis does not hold are asked for in
-SQL: those with a due grant are read once, which loads them, and the script expires the grant.
+removes ended records whose replay window is over and whose entry is in SQL. Accounts that Redis does not hold are asked
+for in SQL: those with a due grant are read once, which loads them, and the script expires the grant.
 """
 
 from __future__ import annotations
