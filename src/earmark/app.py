@@ -17,21 +17,25 @@ from dataclasses import dataclass
 
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from earmark.embedded import EmbeddedEngine, EngineError, lock_data_dir
 from earmark.engine.batcher import BatcherOptions
 from earmark.engine.engine import Engine, EngineOptions
 from earmark.engine.redis.store import RedisStore, StoreOptions
 from earmark.errors import FailedPrecondition
+from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.recovery import Recovery, StoreMismatchError
-from earmark.ledger import Ledger, open_ledger, upgrade
+from earmark.jobs.runner import Jobs, JobsOptions
+from earmark.ledger import open_ledger, upgrade
 from earmark.server.lifecycle import ServerOptions, SidecarServer
 from earmark.server.listeners import check_free
+from earmark.server.metrics import register
 from earmark.server.workers import Workers, ended_with_parent
 from earmark.settings import Settings, Switch
 from earmark.telemetry import configure_logging, serve_metrics
 
-__all__ = ["StartError", "run", "run_worker"]
+__all__ = ["StartError", "Stores", "open_sidecar", "run", "run_worker"]
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +52,7 @@ class StartError(FailedPrecondition):
 
 
 @dataclass(frozen=True, slots=True)
-class _Stores:
+class Stores:
     """Where the stores are."""
 
     redis_url: str
@@ -83,7 +87,7 @@ async def _serve(settings: Settings) -> None:
         elif not settings.reuse_port:
             check_free(settings.listen)
         stores = await _open_stores(settings, stack)
-        async with _sidecar(settings, stores) as server:
+        async with open_sidecar(settings, stores) as server:
             if workers is not None:
                 await workers.start(stores.redis_url, stores.database_url)
             await stop.first.wait()
@@ -100,7 +104,7 @@ async def _serve_as_worker(settings: Settings) -> None:
     assert settings.redis_url is not None
     assert settings.database_url is not None
     orphaned = asyncio.create_task(ended_with_parent(stop.first))
-    async with _sidecar(settings, _Stores(settings.redis_url, settings.database_url)) as server:
+    async with open_sidecar(settings, Stores(settings.redis_url, settings.database_url)) as server:
         await stop.first.wait()
         await stop.unless_again(asyncio.create_task(server.drain(settings.drain_timeout)))
     orphaned.cancel()
@@ -136,7 +140,7 @@ def _enter(stack: AsyncExitStack, context: contextlib.AbstractContextManager[obj
         raise StartError(str(failure)) from None
 
 
-async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+async def _open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
     """Start what is embedded, and bring its schema up to date; stores of others are left as they are."""
     database_url = settings.database_url
     if database_url is None:
@@ -155,7 +159,7 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
         guard = asyncio.create_task(_keep_running(embedded))
         stack.push_async_callback(_cancel, guard)
         redis_url = embedded.url
-    return _Stores(redis_url, database_url)
+    return Stores(redis_url, database_url)
 
 
 async def _keep_running(embedded: EmbeddedEngine) -> None:
@@ -180,8 +184,12 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _sidecar(settings: Settings, stores: _Stores) -> AsyncIterator[SidecarServer]:
-    """Open the ledger and the store, start engine, jobs and server; close them in the opposite order."""
+async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[SidecarServer]:
+    """Open the ledger and the store, start engine, jobs and server; close them in the opposite order.
+
+    Raises:
+        EarmarkError: it cannot start; one line that says why.
+    """
     async with AsyncExitStack() as stack:
         ledger = await open_ledger(stores.database_url)
         stack.push_async_callback(ledger.close)
@@ -204,7 +212,10 @@ async def _sidecar(settings: Settings, stores: _Stores) -> AsyncIterator[Sidecar
         )
         await engine.start()
         stack.push_async_callback(engine.close)
-        await _start_jobs(settings, store, ledger, engine, stack)
+        registry = CollectorRegistry()
+        jobs = Jobs(store, engine, ledger, JobsOptions(background=settings.jobs is Switch.ON), JobMetrics(registry))
+        jobs.start()
+        stack.push_async_callback(jobs.stop)
         server = SidecarServer(
             engine,
             ledger,
@@ -218,8 +229,9 @@ async def _sidecar(settings: Settings, stores: _Stores) -> AsyncIterator[Sidecar
         )
         await server.start()
         stack.push_async_callback(server.stop)
+        register(registry, server.admission)
         if settings.metrics_port is not None:
-            _start_metrics(settings.metrics_port, stack)
+            _start_metrics(settings.metrics_port, registry, stack)
         # What lives now lives as long as the process: the collector need not look at it for every call.
         gc.collect()
         gc.freeze()
@@ -236,16 +248,12 @@ async def _wait_admitted(recovery: Recovery) -> None:
         raise StartError(str(failure)) from None
 
 
-async def _start_jobs(
-    settings: Settings, store: RedisStore, ledger: Ledger, engine: Engine, stack: AsyncExitStack
-) -> None:
-    if settings.jobs is Switch.OFF:
-        return
-
-
-def _start_metrics(port: int, stack: AsyncExitStack) -> None:
+def _start_metrics(port: int, registry: CollectorRegistry, stack: AsyncExitStack) -> None:
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
     try:
-        actual, stop = serve_metrics(port)
+        actual, stop = serve_metrics(port, registry)
     except OSError as failure:
         raise StartError(f"cannot serve metrics on port {port}: {failure.strerror}") from None
     stack.callback(stop)

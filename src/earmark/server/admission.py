@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from earmark.errors import EarmarkError, Reason, error
+from earmark.server.counts import CallCounts
 
 __all__ = ["Admission"]
 
@@ -23,6 +24,8 @@ class Admission:
         """Unary calls that are being answered."""
         self.sessions = 0
         """Session streams that are open."""
+        self.counts = CallCounts()
+        """What was answered."""
         self._holds: dict[str, int] = {}
 
     @staticmethod

@@ -62,6 +62,7 @@ class SessionStream:
         self._entries = entries
         self._requests = requests
         self._admission = admission
+        self._answered_count = admission.counts.answered
         self._context = context
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -138,10 +139,10 @@ class SessionStream:
                 case _:
                     raise checks.invalid("call", "is missing, or of a kind that this release does not know")
         except EarmarkError as failure:
-            self._put_status(sequence, failure)
+            self._put_status(sequence, which, failure)
             return
         except Exception as failure:  # noqa: BLE001 - the boundary: a bug ends one call, not its neighbours
-            self._put_status(sequence, unexpected(failure, f"Session.{which}"))
+            self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
             return
         self._submit(operation, partial(self._answered, sequence, which, operation))
 
@@ -159,13 +160,14 @@ class SessionStream:
                 self._completions.add(task)
                 task.add_done_callback(self._completions.discard)
         elif isinstance(result, Refused):
-            self._put_status(sequence, refusal_error(result, operation))
+            self._put_status(sequence, which, refusal_error(result, operation))
         elif isinstance(result, EarmarkError):
-            self._put_status(sequence, result)
+            self._put_status(sequence, which, result)
         else:
-            self._put_status(sequence, Internal(Reason.INTERNAL, "the store gave an answer of the wrong kind"))
+            self._put_status(sequence, which, Internal(Reason.INTERNAL, "the store gave an answer of the wrong kind"))
 
     def _put_done(self, sequence: int, which: str, done: Done) -> None:
+        self._answered_count[which, "OK"] += 1
         slot = self._slot()
         slot.sequence = sequence
         reservation_id = _FILLS[which](getattr(slot, which), done)
@@ -177,11 +179,12 @@ class SessionStream:
         try:
             view = await complete(self._entries, done.reservation)
         except Exception as failure:  # noqa: BLE001 - the boundary, as above; the call itself has taken effect
-            self._put_status(sequence, unexpected(failure, f"Session.{which}"))
+            self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
             return
         self._put_done(sequence, which, Done(done.replayed, view, done.balance, done.would_refuse))
 
-    def _put_status(self, sequence: int, failure: EarmarkError) -> None:
+    def _put_status(self, sequence: int, which: str | None, failure: EarmarkError) -> None:
+        self._answered_count[which or "unknown", failure.reason] += 1
         slot = self._slot()
         slot.sequence = sequence
         slot.status.CopyFrom(status_of(failure))

@@ -66,17 +66,23 @@ async def fail(context: Context, failure: EarmarkError) -> NoReturn:
 
 def unary(method: Callable[[S, Q, Context], Awaitable[A]]) -> Callable[[S, Q, Context], Awaitable[A]]:
     """Wrap a unary handler: its `EarmarkError` becomes a status, everything else INTERNAL with a line in the log."""
+    rpc = method.__name__
 
     @functools.wraps(method)
     async def handler(servicer: S, request: Q, context: Context) -> A:
         admission = servicer.admission
+        answered = admission.counts.answered
         admission.calls += 1
         try:
-            return await method(servicer, request, context)
+            response = await method(servicer, request, context)
+            answered[rpc, "OK"] += 1
+            return response
         except EarmarkError as failure:
+            answered[rpc, failure.reason] += 1
             await fail(context, failure)
         except Exception as failure:  # noqa: BLE001 - the boundary: a bug ends one call, not the server
-            await fail(context, unexpected(failure, method.__name__))
+            answered[rpc, Reason.INTERNAL] += 1
+            await fail(context, unexpected(failure, rpc))
         finally:
             admission.calls -= 1
 
