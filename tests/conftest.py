@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -34,6 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    binary: Path | None = config.getoption("--engine")
+    if binary is None:
+        return
+    if not os.access(binary, os.X_OK):
+        raise pytest.UsageError(f"--engine: {binary} is no program")
+    # First on PATH under the name that is looked for first: the sidecars that tests start take it as well.
+    directory = tempfile.TemporaryDirectory(prefix="earmark-engine-")
+    config.add_cleanup(directory.cleanup)
+    (Path(directory.name) / "valkey-server").symlink_to(binary.absolute())
+    os.environ["PATH"] = f"{directory.name}{os.pathsep}{os.environ['PATH']}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -53,15 +68,8 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def engine_binary(request: pytest.FixtureRequest) -> Path | None:
-    """The engine that the suite was asked to run on; None is what `earmark serve` itself would take."""
-    binary: Path | None = request.config.getoption("--engine")
-    return binary.absolute() if binary is not None else None
-
-
-@pytest.fixture(scope="session")
-def _engine_of_worker(engine_binary: Path | None) -> Iterator[SharedEngine]:
-    with shared_engine(engine_binary) as engine:
+def _engine_of_worker() -> Iterator[SharedEngine]:
+    with shared_engine() as engine:
         yield engine
 
 

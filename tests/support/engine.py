@@ -58,7 +58,7 @@ class SharedEngine:
 
 
 @contextlib.contextmanager
-def shared_engine(binary: Path | None) -> Iterator[SharedEngine]:
+def shared_engine() -> Iterator[SharedEngine]:
     """Run an engine that fits tests: it forgets to sync, and lets itself be debugged."""
     loop = asyncio.new_event_loop()
     # The engine's process is watched by this loop whatever loop a test runs.
@@ -68,7 +68,6 @@ def shared_engine(binary: Path | None) -> Iterator[SharedEngine]:
         with tempfile.TemporaryDirectory(prefix="earmark-test-") as name, lock_data_dir(Path(name)):
             engine = EmbeddedEngine(
                 Path(name),
-                binary=binary,
                 maxmemory=2**30,
                 options={"appendfsync": "no", "enable-debug-command": "local"},
             )
