@@ -311,6 +311,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the replay; 0 if every figure is exact."""
     options = arguments()
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Not a line for every connection that a kill cuts.
     generations = read_trace(options.trace, options.failures, options.deaths, options.seed)
     with sidecar(options.address, options.data_dir) as target:
         exact = uvloop.run(Replay(target, generations, options).run())

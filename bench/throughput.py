@@ -40,7 +40,7 @@ GRANT_MICROS = 10**12
 WARM_UP_SECONDS = 0.7
 OPERATION = "image.generate"
 
-console = Console()
+console = Console() if sys.stdout.isatty() else Console(width=110)
 
 
 @dataclass(frozen=True)
