@@ -128,16 +128,17 @@ def _read_reservation(
     connection: Connection, account_id: str, digest: ReservationDigest, partition: int
 ) -> tuple[int, RestoreReservation | None]:
     flushed = _flushed(connection, partition)
-    entry = connection.execute(
-        select(entries)
+    # By the digest alone, which no two accounts share: SQLite would rather read the account's whole history.
+    query = (
+        select(entries, accounts.c.account_id)
         .join_from(entries, accounts, entries.c.account_key == accounts.c.account_key)
-        .where(entries.c.digest == digest, accounts.c.account_id == account_id, entries.c.kind.in_(list(_STATES)))
-        # A late commit comes after the expiry, and is what counts.
-        .order_by(entries.c.entry_number.desc())
-        .limit(1)
-    ).one_or_none()
-    if entry is None:
+        .where(entries.c.digest == digest)
+    )
+    about = [row for row in connection.execute(query) if row.account_id == account_id and row.kind in _STATES]
+    if not about:
         return flushed, None
+    # A late commit comes after the expiry, and is what counts.
+    entry = max(about, key=lambda row: row.entry_number)
     allocations = connection.execute(
         select(entry_allocations.c.grant_number, entry_allocations.c.kind, entry_allocations.c.amount)
         .where(

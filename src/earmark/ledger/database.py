@@ -9,6 +9,7 @@ from time import time_ns
 from earmark.engine.records import StreamElement
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.archive import SqlArchive
+from earmark.ledger.audit import Audit
 from earmark.ledger.connections import Database, parse_url
 from earmark.ledger.entries import Entries
 from earmark.ledger.flush import Flush, flush_writer
@@ -67,6 +68,7 @@ class Ledger:
         self.entries = Entries(database)
         self.projections = Projections(database)
         self.archive = SqlArchive(database)
+        self.audit = Audit(database)
 
     async def flush(
         self,

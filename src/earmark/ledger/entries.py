@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
-    and_,
     exists,
     false,
     func,
@@ -54,6 +53,9 @@ _STATE_OF_KIND = {
     EntryKind.RELEASE: ReservationState.RELEASED,
     EntryKind.EXPIRED_HOLD: ReservationState.EXPIRED,
 }
+
+# Each takes two parameters, and SQLite takes 32,766 of them.
+_ALLOCATIONS_OF_AT_ONCE = 1000
 
 _details_of = msgspec.json.Decoder(Details).decode
 _settlement_of = msgspec.json.Decoder(Settlement).decode
@@ -105,10 +107,12 @@ class Entries:
 
     async def by_reservation(self, account_id: str, digest: ReservationDigest) -> _EntryPage:
         """Return the entries about a reservation, oldest first: how it ended, and adjustments of it."""
-        query = _ENTRY.where(accounts.c.account_id == account_id, entries.c.digest == digest).order_by(
-            entries.c.entry_number
+        # By the digest alone, which no two accounts share: SQLite would rather read the account's whole history.
+        query = _ENTRY.where(entries.c.digest == digest)
+        found = await self._database.read(lambda connection: _records(connection, query))
+        return sorted(
+            (entry for entry in found if entry.account_id == account_id), key=lambda entry: entry.entry_number
         )
-        return await self._database.read(lambda connection: _records(connection, query))
 
     async def ended_reservations(
         self, account_id: str, state: ReservationState | None, limit: int, before: int | None = None
@@ -155,8 +159,8 @@ def _conditions(connection: Connection, wanted: EntryFilter) -> list[ColumnEleme
     conditions: list[ColumnElement[bool]] = []
     if wanted.account_id is not None:
         # The key first: then the primary key's index gives the order, whatever the planner thinks of the join.
-        query = select(accounts.c.account_key).where(accounts.c.account_id == wanted.account_id)
-        key = connection.execute(query).scalar_one_or_none()
+        account = select(accounts.c.account_key).where(accounts.c.account_id == wanted.account_id)
+        key = connection.execute(account).scalar_one_or_none()
         conditions.append(false() if key is None else entries.c.account_key == key)
     if wanted.start_time is not None:
         conditions.append(entries.c.time >= wanted.start_time)
@@ -170,11 +174,15 @@ def _conditions(connection: Connection, wanted: EntryFilter) -> list[ColumnEleme
         (entries.c.operation, wanted.operation),
         (entries.c.user_id, wanted.user_id),
         (entries.c.project_id, wanted.project_id),
-        (entries.c.digest, wanted.digest),
         (entries.c.request_id, wanted.request_id),
     ):
         if value is not None:
             conditions.append(column == value)
+    if wanted.digest is not None:
+        # By the digest alone, see `by_reservation`: a handful of entries.
+        query = select(entries.c.account_key, entries.c.entry_number).where(entries.c.digest == wanted.digest)
+        found = [(row.account_key, row.entry_number) for row in connection.execute(query)]
+        conditions.append(tuple_(entries.c.account_key, entries.c.entry_number).in_(found))
     if wanted.min_amount is not None:
         conditions.append(entries.c.amount >= wanted.min_amount)
     if wanted.max_amount is not None:
@@ -200,7 +208,6 @@ def _ended(
     later = entries.alias("later")
     committed_late = exists().where(
         later.c.digest == entries.c.digest,
-        later.c.account_key == entries.c.account_key,
         later.c.entry_number > entries.c.entry_number,
         later.c.kind == EntryKind.CHARGE.value,
     )
@@ -246,26 +253,19 @@ def _records(connection: Connection, query: Select[Any]) -> list[EntryRecord]:
 
 
 def _allocations(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int], tuple[Allocation, ...]]:
-    numbers: dict[int, list[int]] = {}
-    for row in rows:
-        numbers.setdefault(row.account_key, []).append(row.entry_number)
-    if not numbers:
-        return {}
     table = entry_allocations
-    query = (
-        select(table)
-        .where(
-            or_(
-                *(and_(table.c.account_key == key, table.c.entry_number.in_(wanted)) for key, wanted in numbers.items())
-            )
-        )
-        .order_by(table.c.account_key, table.c.entry_number, table.c.position)
-    )
     found: dict[tuple[int, int], tuple[Allocation, ...]] = {}
-    for row in connection.execute(query):
-        allocation = Allocation(row.grant_number, GrantKind(row.kind), row.amount)
-        key = (row.account_key, row.entry_number)
-        found[key] = (*found.get(key, ()), allocation)
+    for start in range(0, len(rows), _ALLOCATIONS_OF_AT_ONCE):
+        numbers = [(row.account_key, row.entry_number) for row in rows[start : start + _ALLOCATIONS_OF_AT_ONCE]]
+        query = (
+            select(table)
+            .where(tuple_(table.c.account_key, table.c.entry_number).in_(numbers))
+            .order_by(table.c.account_key, table.c.entry_number, table.c.position)
+        )
+        for row in connection.execute(query):
+            number = (row.account_key, row.entry_number)
+            allocation = Allocation(row.grant_number, GrantKind(row.kind), row.amount)
+            found[number] = (*found.get(number, ()), allocation)
     return found
 
 

@@ -17,6 +17,8 @@ from earmark.ledger.tables import accounts, entries, grants
 
 __all__ = ["due_accounts", "list_grants", "read_grant", "record_grant", "record_void"]
 
+_ENDING = frozenset({EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD})
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -134,23 +136,18 @@ def due_accounts(connection: Connection, now: int, limit: int) -> list[str]:
 
 def _check_adjustment(connection: Connection, account_key: int, account_id: str, grant: NewGrant) -> None:
     owner, digest = parse_reservation_id(grant.reservation_id)
-    query = (
-        select(entries.c.kind, entries.c.amount)
-        .where(
-            entries.c.digest == digest,
-            entries.c.account_key == account_key,
-            entries.c.kind.in_([EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD]),
-        )
-        .order_by(entries.c.entry_number.desc())
-        .limit(1)
+    # By the digest alone, which no two accounts share: SQLite would rather read the account's whole history.
+    query = select(entries.c.account_key, entries.c.entry_number, entries.c.kind, entries.c.amount).where(
+        entries.c.digest == digest
     )
-    ended = connection.execute(query).one_or_none() if owner == account_id else None
-    if ended is None:
+    about = [row for row in connection.execute(query) if row.account_key == account_key and row.kind in _ENDING]
+    if not about or owner != account_id:
         raise error(
             Reason.RESERVATION_NOT_FOUND,
             f"the account has no ended reservation {grant.reservation_id[:64]!r}",
             {"reservation_id": grant.reservation_id},
         )
+    ended = max(about, key=lambda row: row.entry_number)
     charged = ended.amount if ended.kind == EntryKind.CHARGE else 0
     adjusted = int(
         connection.execute(

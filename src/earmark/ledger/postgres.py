@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 60.0
+_IDLE_MILLISECONDS = 60_000
 
 
 def postgres_engine(url: URL, *, statement_seconds: float | None = _STATEMENT_SECONDS) -> AsyncEngine:
@@ -37,7 +38,12 @@ def postgres_engine(url: URL, *, statement_seconds: float | None = _STATEMENT_SE
             "timeout": _CONNECT_SECONDS,
             "command_timeout": statement_seconds,
             # Statements here are short: compiling them costs more than it gains.
-            "server_settings": {"application_name": "earmark", "jit": "off"},
+            "server_settings": {
+                "application_name": "earmark",
+                "jit": "off",
+                # A flusher that is stopped in the middle must not keep its partition's row from its successor for ever.
+                "idle_in_transaction_session_timeout": str(_IDLE_MILLISECONDS),
+            },
         },
     )
 
@@ -68,6 +74,8 @@ class PostgresDatabase(Database):
         """Keep one snapshot over several queries."""
         with lost_as_unavailable():
             async with self._snapshots.begin() as connection:
+                # A slow reader of an export may take its time; the snapshot begins with the first query.
+                await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 await connection.exec_driver_sql("SELECT 1")
                 yield _PostgresSnapshot(connection)
 
@@ -77,7 +85,12 @@ class PostgresDatabase(Database):
         with lost_as_unavailable():
             async with self._engine.connect() as connection:
                 raw = await connection.get_raw_connection()
-                yield raw.driver_connection
+                try:
+                    yield raw.driver_connection
+                except BaseException:
+                    # Cancelled or lost in the middle, it may be inside a transaction: nobody else may get it.
+                    await connection.invalidate()
+                    raise
 
     async def close(self) -> None:
         """Give all connections back."""

@@ -27,6 +27,7 @@ from earmark.ledger.models import (
 )
 from tests.integration.ledger.stream import (
     NOW,
+    Element,
     charged,
     configured,
     content,
@@ -373,7 +374,7 @@ async def test_many_accounts_in_batches_of_any_size_add_up(ledger: Ledger) -> No
         spent[name] += amount
         records.append(charged(name, numbers[name], amount, request_id=f"request-{at}"))
     while records:
-        elements = []
+        elements: list[Element] = []
         for _ in range(chance.randrange(1, 40)):
             size = chance.randrange(1, 65)
             some, records = records[:size], records[size:]
