@@ -224,6 +224,20 @@ async def test_a_tool_starts_the_engine_of_a_stopped_sidecar_and_holds_its_direc
     assert engine_pid(data_dir) is None
 
 
+async def test_a_tool_that_prints_its_results_gets_no_log_between_them(data_dir: Path) -> None:
+    with lock_data_dir(data_dir):
+        async with EmbeddedEngine(data_dir, maxmemory=MEMORY):
+            pass
+    program = "import asyncio, pathlib, sys; from earmark.embedded import open_engine\n" + (
+        "async def main():\n  async with open_engine(pathlib.Path(sys.argv[1])) as url: print(url[:7])\n"
+        "asyncio.run(main())"
+    )
+    tool = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert await tool.communicate() == (b"unix://\n", b"")
+
+
 async def test_a_tool_makes_no_store_where_there_is_none(data_dir: Path) -> None:
     with pytest.raises(EngineError, match="holds no data of an embedded engine"):
         async with open_engine(data_dir):

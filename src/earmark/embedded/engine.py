@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +17,6 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.parse import quote
 
-import structlog
 from redis.exceptions import RedisError
 
 from earmark.embedded.binary import default_maxmemory, find_engine_binary
@@ -33,7 +33,8 @@ SILENCE_SECONDS = 5.0
 """How long an orphan may be silent before it is ended."""
 LOG_BYTES = 8 * 2**20
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+# The standard library's logger: silent below a warning where nobody has set up logging, as in a tool that prints JSON.
+_log = logging.getLogger(__name__)
 
 
 class EmbeddedEngine:
@@ -119,7 +120,7 @@ class EmbeddedEngine:
             self._directory.clear_socket(socket)
             raise
         self._process, self._socket, self.adopted = process, socket, False
-        _log.info("engine started", pid=process.pid, binary=str(self._binary), directory=str(self._directory.path))
+        _log.info("engine started: process %d, %s in %s", process.pid, self._binary, self._directory.path)
 
     async def stop(self) -> None:
         """Stop the engine; everything it acknowledged is on disk afterwards. Does nothing if it does not run."""
@@ -131,7 +132,7 @@ class EmbeddedEngine:
             async with connect(socket) as redis:
                 await redis.shutdown()
         if not await process.wait(STOP_SECONDS):
-            _log.warning("engine does not stop when asked to: killing it", pid=process.pid)
+            _log.warning("engine %d does not stop when asked to: killing it", process.pid)
             await process.end(signal.SIGKILL, STOP_SECONDS)
         self._directory.clear_socket(socket)
 
@@ -175,7 +176,7 @@ class EmbeddedEngine:
                 f"the engine that runs in {self._directory.path} refuses its settings: {failure}"
             ) from None
         self._process, self._socket, self.adopted = process, socket, True
-        _log.info("engine adopted", pid=pid, directory=str(self._directory.path))
+        _log.info("engine adopted: process %d in %s", pid, self._directory.path)
         return True
 
     async def _end_orphan(self, lock: IO[str]) -> None:
@@ -183,7 +184,7 @@ class EmbeddedEngine:
         orphan = EngineProcess(pid) if pid is not None else None
         if orphan is None or not (orphan.ended.is_set() or orphan.works_in(self._directory.path)):
             raise EngineError(f"an engine that does not answer holds {self._directory.path}: end process {pid} first")
-        _log.warning("ending an engine that does not answer", pid=pid, directory=str(self._directory.path))
+        _log.warning("ending engine %d in %s, which does not answer", pid, self._directory.path)
         if not await orphan.end(signal.SIGTERM, SILENCE_SECONDS):
             await orphan.end(signal.SIGKILL, STOP_SECONDS)
         deadline = asyncio.get_running_loop().time() + STOP_SECONDS
