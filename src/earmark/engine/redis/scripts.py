@@ -12,7 +12,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["Script", "batch_script", "partition_script"]
+__all__ = ["Script", "batch_script", "holds_script", "partition_script"]
 
 _PARTS = (
     "lib/cache.lua",
@@ -85,3 +85,9 @@ def _strip(line: str) -> str:
 def partition_script() -> Script:
     """Return the script that recovery uses: the only writer of epoch and run id."""
     return _script(_read("partition.lua"))
+
+
+@cache
+def holds_script() -> Script:
+    """Return the script with which reconciliation reads accounts and their open reservations at one moment."""
+    return _script(_read("holds.lua"))
