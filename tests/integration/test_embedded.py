@@ -228,7 +228,8 @@ async def test_a_tool_that_prints_its_results_gets_no_log_between_them(data_dir:
     with lock_data_dir(data_dir):
         async with EmbeddedEngine(data_dir, maxmemory=MEMORY):
             pass
-    program = "import asyncio, pathlib, sys; from earmark.embedded import open_engine\n" + (
+    program = (
+        "import asyncio, pathlib, sys; from earmark.embedded import open_engine\n"
         "async def main():\n  async with open_engine(pathlib.Path(sys.argv[1])) as url: print(url[:7])\n"
         "asyncio.run(main())"
     )
