@@ -242,7 +242,15 @@ end
 local function compact_grants(account)
   local doc = account.doc
   local grants, kept = doc[A_GRANTS], {}
-  local n = 0
+  local n = #grants
+  local tidy = not account.tail_loaded and n <= HEAD_GRANTS * GRANT_STRIDE
+  for i = 1, n, GRANT_STRIDE do
+    tidy = tidy and (grants[i + G_REMAINING] > 0 or grants[i + G_HELD] > 0)
+  end
+  if tidy then -- nearly always: nothing to copy
+    return nil
+  end
+  n = 0
   for i = 1, #grants, GRANT_STRIDE do
     if grants[i + G_REMAINING] > 0 or grants[i + G_HELD] > 0 then
       for offset = 0, GRANT_STRIDE - 1 do
