@@ -1,0 +1,189 @@
+"""Residence: accounts and ended records come from SQL and go back to it; a stalled load brings nothing back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from earmark.domain.states import EntryKind, ReservationState
+from earmark.engine.operations import Evict, ReadBalance, RestoreReservation
+from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused
+from tests.fundamentals.bank import HOUR, MINUTE, Bank, done, refusal
+
+
+async def test_an_account_that_redis_does_not_hold_is_missing(bank: Bank) -> None:
+    stranger = Bank(bank.store, "stranger")
+    assert await stranger.reserve("image-1", 1) == AccountMissing(generation=0, flushed=0)
+
+
+async def test_it_misses_for_its_own_operations_only(bank: Bank) -> None:
+    stranger = Bank(bank.store, "stranger")
+    missed, served = await bank.send(stranger.reserving("free-1", 0), bank.reserving("free-1", 0))
+    assert isinstance(missed, AccountMissing)
+    done(served)
+
+
+async def test_a_load_brings_it(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    answer = await cold.do(cold.loading(amount=100))
+    assert isinstance(answer, Applied)
+    assert answer.fresh
+    assert done(await cold.reserve("image-1", 30)).balance.available == 70
+
+
+async def test_one_of_several_loads_takes_effect_and_never_adds(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    answers = await cold.send(*[cold.loading(amount=100)] * 3)
+    assert [isinstance(answer, Applied) and answer.fresh for answer in answers] == [True, False, False]
+    assert await cold.available() == 100
+
+
+async def test_a_load_that_stalled_while_the_account_was_spent_and_evicted_is_refused(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    cold.admin_seq = 1
+    stalled = cold.loading(amount=100)
+    await cold.do(stalled)
+    await cold.charge("image-1", 100)
+    await cold.flush()
+    assert isinstance(await cold.evict(), Applied)
+    answer = await cold.do(stalled)
+    assert refusal(answer) is RefusalCode.STALE
+    assert isinstance(answer, Refused)
+    assert answer.numbers == (1, 1)  # the generation now, and what SQL must show at least
+
+
+async def test_what_expired_while_the_account_was_away_cannot_be_spent(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    load = cold.loading(amount=100, expire_time=await bank.now() - HOUR)
+    _, answer = await bank.send(load, cold.reserving("image-1", 1))
+    assert refusal(answer) is RefusalCode.INSUFFICIENT_CREDITS
+    (entry,) = await cold.entries(EntryKind.GRANT_EXPIRED)
+    assert (entry.amount, entry.entry_number) == (100, 2)
+
+
+async def test_an_idle_account_is_evicted_without_a_trace(bank: Bank) -> None:
+    keys = bank.store.keys(0)
+    cold = Bank(bank.store, "cold")
+    before = await bank.store.command("HKEYS", keys.accounts)
+    await cold.do(cold.loading(amount=100, expire_time=await bank.now() + HOUR))
+    cold.admin_seq = 1
+    assert isinstance(await cold.evict(), Applied)
+    assert await bank.store.command("HKEYS", keys.accounts) == before
+    assert await bank.store.command("ZCARD", keys.deadlines) == 0
+
+
+async def test_not_while_something_is_reserved(bank: Bank) -> None:
+    await bank.reserve("free-1", 0)
+    await bank.flush()
+    assert refusal(await bank.evict()) is RefusalCode.STALE
+
+
+async def test_not_before_everything_is_flushed(bank: Bank) -> None:
+    await bank.grant(100)
+    assert refusal(await bank.evict()) is RefusalCode.STALE
+    await bank.flush()
+    assert isinstance(await bank.evict(), Applied)
+
+
+async def test_not_while_somebody_waits(bank: Bank) -> None:
+    await bank.reserve("image-1", 30, wait=MINUTE)
+    assert refusal(await bank.evict()) is RefusalCode.STALE
+    await bank.pass_time(MINUTE)
+    assert isinstance(await bank.evict(), Applied), "a lapsed ticket keeps no account"
+
+
+async def test_not_if_it_was_used_since(bank: Bank) -> None:
+    idle_before = await bank.now()
+    await bank.charge("free-1", 0)
+    await bank.flush()
+    assert refusal(await bank.do(Evict(bank.account_id, idle_before, 0, ()))) is RefusalCode.STALE
+
+
+async def restore(bank: Bank, request_id: str, generation: int) -> RestoreReservation:
+    """Make what SQL would restore from the entry that ended a reservation."""
+    digest = bank.digest(request_id)
+    (entry,) = [record for record in await bank.entries() if record.digest == digest]
+    states = {EntryKind.CHARGE: ReservationState.COMMITTED, EntryKind.EXPIRED_HOLD: ReservationState.EXPIRED}
+    return RestoreReservation(
+        account_id=entry.account_id,
+        generation=generation,
+        digest=digest,
+        state=states[EntryKind(entry.kind)],
+        content=entry.content,
+        reserved=entry.reserved,
+        charged=entry.amount,
+        uncollected=entry.uncollected,
+        late=bool(entry.late),
+        create_time=entry.create_time,
+        expire_time=entry.expire_time,
+        settle_time=entry.time,
+        price_version=entry.price_version,
+        entry_number=entry.entry_number,
+        details=entry.details,
+        allocations=entry.allocations,
+    )
+
+
+async def test_a_record_that_has_left_is_restored_for_its_late_commit(bank: Bank) -> None:
+    await bank.grant(100)
+    await bank.reserve("image-1", 30, ttl=MINUTE)
+    await bank.pass_time(MINUTE)
+    await bank.balance()
+    await bank.flush()
+    await bank.pass_time(2 * HOUR)
+    assert await bank.retire() == 1
+    assert isinstance(await bank.do(await restore(bank, "image-1", 1)), Applied)
+    answer = done(await bank.commit("image-1"))
+    assert (answer.reservation.late, answer.balance.available) == (1, 70)
+
+
+async def test_two_late_commits_of_a_restored_record_charge_once(bank: Bank) -> None:
+    await bank.grant(100)
+    await bank.reserve("image-1", 30, ttl=MINUTE)
+    await bank.pass_time(MINUTE)
+    await bank.balance()
+    await bank.flush()
+    await bank.pass_time(2 * HOUR)
+    await bank.retire()
+    restoring = await restore(bank, "image-1", 1)
+    await bank.do(restoring)
+    await bank.commit("image-1")
+    await bank.flush()
+    await bank.pass_time(2 * HOUR)
+    await bank.retire()
+    # The second restore stalled while the record was charged and retired again.
+    assert refusal(await bank.do(restoring)) is RefusalCode.STALE
+    assert await bank.available() == 70
+
+
+async def test_a_restored_commit_answers_its_replay(bank: Bank) -> None:
+    await bank.grant(100)
+    await bank.charge("image-1", 30)
+    await bank.flush()
+    await bank.pass_time(HOUR)
+    await bank.retire()
+    await bank.do(await restore(bank, "image-1", 1))
+    assert done(await bank.charge("image-1", 30)).replayed
+    assert done(await bank.commit("image-1", 30)).replayed
+
+
+async def test_a_load_carries_members_and_configuration(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    load = msgspec.structs.replace(cold.loading(amount=100), suspended=False, members=("ann",), admin_seq=3)
+    await cold.do(load)
+    assert refusal(await cold.reserve("image-1", 1, user_id="eve")) is RefusalCode.NOT_A_MEMBER
+    done(await cold.reserve("image-1", 1, user_id="ann"))
+
+
+async def test_members_of_an_earlier_life_mean_nothing(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    await cold.do(msgspec.structs.replace(cold.loading(), members=("ann",)))
+    assert isinstance(await cold.do(Evict("cold", await cold.now(), 0, ())), Applied)
+    await cold.do(msgspec.structs.replace(cold.loading(generation=1), members=("bob",)))
+    assert refusal(await cold.reserve("free-1", 0, user_id="ann")) is RefusalCode.NOT_A_MEMBER
+
+
+async def test_reading_changes_nothing(bank: Bank) -> None:
+    await bank.grant(100)
+    first = await bank.balance()
+    await bank.do(ReadBalance(bank.account_id, with_grants=True))
+    assert await bank.balance() == first
