@@ -96,9 +96,7 @@ def parse_grant_id(grant_id: str) -> int:
     """
     digits = grant_id[1:]
     if grant_id[:1] != "g" or not digits.isascii() or not digits.isdigit() or len(digits) > 15 or digits[0] == "0":
-        raise error(
-            Reason.GRANT_NOT_FOUND, f"no grant has the id {grant_id[:64]!r}", {"grant_id": grant_id[:256]}
-        )
+        raise error(Reason.GRANT_NOT_FOUND, f"no grant has the id {grant_id[:64]!r}", {"grant_id": grant_id[:256]})
     return int(digits)
 
 
