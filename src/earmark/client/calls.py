@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -12,7 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.v1 import metering_service_pb2 as pb
 from earmark.v1 import reservation_pb2
 
-__all__ = ["FRAME_CALLS", "Place", "Reply", "SessionCall", "Settling", "frame_part"]
+__all__ = ["FRAME_CALLS", "Owner", "Place", "Reply", "SessionCall", "frame_part"]
 
 FRAME_CALLS: Final = 32
 """Most calls in one frame. Larger frames make client, server and store take turns instead of working at once."""
@@ -39,12 +39,18 @@ class Reply(Protocol):
         ...
 
 
-class Settling(Protocol):
-    """Who stands behind a commit or a release on its way."""
+class Owner:
+    """Who stands behind a call, whether or not somebody waits for it."""
 
-    def unsettled(self, error: EarmarkError | None) -> UnsettledCommit | None:
-        """Describe the commit that is not settled; None for a release."""
-        ...
+    __slots__ = ()
+
+    def refused(self, refusal: EarmarkError) -> bool:  # noqa: ARG002 - for those who take it up
+        """Take up a definitive refusal; True if the call does not end with it."""
+        return False
+
+    def unsettled(self, failure: EarmarkError | None) -> UnsettledCommit | None:  # noqa: ARG002 - as above
+        """Describe the commit that the call is; None if it is none."""
+        return None
 
 
 class Place(Enum):
@@ -66,25 +72,28 @@ class SessionCall:
     Awaiting it gives the reply or raises the error; cancelling a waiter does not touch the call.
     """
 
-    __slots__ = (
-        "_waiters",
-        "attempts",
-        "deadline",
-        "error",
-        "last_failure",
-        "on_refusal",
-        "owner",
-        "part",
-        "patience",
-        "place",
-        "reply",
-        "sent_at",
-        "sequence",
-        "urgent",
-        "was_sent",
-    )
+    # Defaults stand in the class: two of these are made for every generation, and most keep most of them.
+    place = Place.QUEUED
+    was_sent = False
+    sent_at = 0.0
+    attempts = 0
+    reply: Reply | None = None
+    error: EarmarkError | None = None
+    last_failure: EarmarkError | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _more_waiters: list[asyncio.Future[None]] | None = None
 
-    def __init__(self, sequence: int, part: bytes, *, deadline: float, patience: float, urgent: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sequence: int,
+        part: bytes,
+        deadline: float,
+        patience: float,
+        urgent: bool,
+        owner: Owner | None = None,
+    ) -> None:
+        self._loop = loop
         self.sequence = sequence
         self.part = part
         """The call as a part of a frame; joined parts are a serialized SessionRequest."""
@@ -95,18 +104,7 @@ class SessionCall:
         self.urgent = urgent
         """Whether it goes before all that are not, and never waits for a place in flight: what gives credits back
         or keeps them must not queue behind those who wait for credits."""
-        self.place = Place.QUEUED
-        self.was_sent = False
-        self.sent_at = 0.0
-        self.attempts = 0
-        self.reply: Reply | None = None
-        self.error: EarmarkError | None = None
-        self.last_failure: EarmarkError | None = None
-        self.on_refusal: Callable[[EarmarkError], bool] | None = None
-        """Called with a definitive refusal; True if the call goes on in another form."""
-        self.owner: Settling | None = None
-        """Who stands behind a commit or a release."""
-        self._waiters: list[asyncio.Future[None]] = []
+        self.owner = owner
 
     def resolve(self, reply: Reply) -> None:
         """End the call with its reply."""
@@ -121,14 +119,23 @@ class SessionCall:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self._more_waiters is not None:
+            for waiter in self._more_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def __await__(self) -> Generator[asyncio.Future[None], None, Reply]:
         if self.place is not Place.ENDED:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            waiter = self._loop.create_future()
+            if self._waiter is None:
+                self._waiter = waiter
+            elif self._more_waiters is None:
+                self._more_waiters = [waiter]
+            else:
+                self._more_waiters.append(waiter)
             yield from waiter
         if self.reply is None:
             assert self.error is not None, "awaited a call that was withdrawn"

@@ -28,6 +28,8 @@ _OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Channels with equal options share connections otherwise, and a renewed one would be given the dead one.
     ("grpc.use_local_subchannel_pool", 1),
+    # Finds out that a watched balance hangs on a dead connection. Servers refuse pings more often than every 5 minutes.
+    ("grpc.keepalive_time_ms", 360_000),
     # A sidecar is near; a proxy of the environment would not reach it.
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),

@@ -10,7 +10,7 @@ from math import inf
 
 import grpc
 
-from earmark.client.calls import SessionCall
+from earmark.client.calls import Owner, SessionCall
 from earmark.client.connection import Connection
 from earmark.client.failures import CallTimedOut, ClientClosed, UnsettledCommit, UnsettledCommits
 from earmark.client.keepalive import KeepAlive
@@ -33,6 +33,19 @@ class RequestIds:
     def next(self) -> str:
         """Return an id that no other client makes."""
         return f"{self._prefix}-{next(self._numbers)}"
+
+
+class _GivenUp(Owner):
+    """Stands behind the release of a Reserve that nobody waits for: what it is answered interests nobody."""
+
+    __slots__ = ()
+
+    def refused(self, refusal: EarmarkError) -> bool:
+        _log.debug("release of a reserve that was given up: %s", refusal)
+        return True
+
+
+_GIVEN_UP = _GivenUp()
 
 
 class Core:
@@ -69,11 +82,10 @@ class Core:
         message.release.request_id = reserve.request_id
         message.release.reason = "the caller of the reserve gave up before its answer came"
         try:
-            release = self.session.submit(message, urgent=True)
+            self.session.submit(message, urgent=True, owner=_GIVEN_UP)
         except ClientClosed:
             _log.warning("reserve %s of account %s was given up; its hold expires", call.sequence, reserve.account_id)
             return
-        release.on_refusal = _ignore_refused_release
 
     async def close(self, timeout: float) -> None:
         """Wait for what is being settled, then drop the connection.
@@ -112,8 +124,3 @@ async def _ended(call: SessionCall) -> None:
         await call
     except EarmarkError:
         return  # Whoever waits for the call is told; who does not has left a handler with it.
-
-
-def _ignore_refused_release(error: EarmarkError) -> bool:
-    _log.debug("release of a reserve that was given up: %s", error)
-    return True

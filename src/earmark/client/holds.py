@@ -21,7 +21,7 @@ from earmark.client.amounts import (
     to_micros_fast,
     usage_counts,
 )
-from earmark.client.calls import SessionCall
+from earmark.client.calls import Owner, SessionCall
 from earmark.client.core import Core
 from earmark.client.failures import UnsettledCommit
 from earmark.client.keepalive import KeptHold
@@ -40,48 +40,31 @@ _log = logging.getLogger("earmark")
 _CANCELLED_LINGER_SECONDS: Final = 1.0
 
 
-class Hold(ABC):
+class Hold(Owner, ABC):
     """Credits held for one generation. Made by `client.reserve()` and `client.resume()`; used as `async with`.
 
     `commit` and `release` need no await: they are sent at once, count once, and stand even if the block is then
     cancelled. The end of the block waits for the receipt.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_account_id",
-        "_actual",
-        "_call",
-        "_core",
-        "_keep_alive",
-        "_kept",
-        "_lost",
-        "_notices",
-        "_orphaned",
-        "_receipt",
-        "_reservation_id",
-        "_reserved_micros",
-        "_start",
-        "_state",
-        "_timeout",
-    )
+    # Defaults stand in the class: a hold is made for every generation.
+    _core: Core | None = None
+    _state = HoldState.NEW
+    _reservation_id = ""
+    _reserved_micros = 0
+    _kept: KeptHold | None = None
+    _call: SessionCall | None = None
+    _actual: pb.CommitRequest | None = None
+    _lost = False
+    _orphaned = False
+    _receipt: Receipt | None = None
+    _notices: tuple[Notice, ...] = ()
 
     def __init__(self, start: Callable[[], Core], account_id: str, *, timeout: float, keep_alive: bool) -> None:
         self._start = start
         self._account_id = account_id
         self._timeout = timeout
         self._keep_alive = keep_alive
-        self._core: Core | None = None
-        self._state = HoldState.NEW
-        self._reservation_id = ""
-        self._reserved_micros = 0
-        self._kept: KeptHold | None = None
-        self._call: SessionCall | None = None
-        self._actual: pb.CommitRequest | None = None
-        self._lost = False
-        self._orphaned = False
-        self._receipt: Receipt | None = None
-        self._notices: tuple[Notice, ...] = ()
 
     # What it is
 
@@ -353,14 +336,11 @@ class Hold(ABC):
 
     def _send(self, message: pb.SessionCall, state: HoldState) -> None:
         assert self._core is not None
-        call = self._core.session.submit(message, urgent=True)
-        call.owner = self
-        call.on_refusal = self._refused
-        self._call = call
+        self._call = self._core.session.submit(message, urgent=True, owner=self)
         self._state = state
         self._stop_keeping()
 
-    def _refused(self, refusal: EarmarkError) -> bool:
+    def refused(self, refusal: EarmarkError) -> bool:
         """Take up a refused commit or release; True if it goes on in another form."""
         assert self._core is not None
         assert self._call is not None

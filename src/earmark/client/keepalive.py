@@ -11,7 +11,7 @@ import logging
 from typing import Final
 
 from earmark.client.amounts import to_duration
-from earmark.client.calls import Place, SessionCall
+from earmark.client.calls import Owner, Place, SessionCall
 from earmark.client.session import Session
 from earmark.errors import EarmarkError
 from earmark.v1 import metering_service_pb2 as pb
@@ -24,10 +24,10 @@ _LONGEST_LIFE_SECONDS: Final = 86_400.0
 _MARGIN_SECONDS: Final = 1.0
 
 
-class KeptHold:
+class KeptHold(Owner):
     """What keep-alive knows of an open hold."""
 
-    __slots__ = ("born", "due", "extension", "reservation_id", "ttl")
+    __slots__ = ("born", "due", "extension", "keep_alive", "reservation_id", "ttl")
 
     def __init__(self, reservation_id: str, ttl: float, born: float) -> None:
         self.reservation_id = reservation_id
@@ -37,6 +37,15 @@ class KeptHold:
         """When the hold was made, in the loop's time."""
         self.due = 0.0
         self.extension: SessionCall | None = None
+        self.keep_alive: KeepAlive | None = None
+
+    def refused(self, refusal: EarmarkError) -> bool:
+        """Stop trying: the hold is settled, expired, or as old as it may get."""
+        self.extension = None
+        if self.keep_alive is not None:
+            self.keep_alive.discard(self)
+        _log.warning("hold %s could not be kept alive: %s", self.reservation_id, refusal)
+        return True
 
 
 def extension_seconds(age: float, ttl: float) -> float | None:
@@ -115,16 +124,6 @@ class KeepAlive:
         message.extend.reservation_id = hold.reservation_id
         message.extend.request_id = f"keep-alive-{self._extensions}"
         message.extend.ttl.CopyFrom(to_duration(seconds))
-
-        def refused(error: EarmarkError) -> bool:
-            self._stop(hold, error)
-            return True
-
-        hold.extension = self._session.submit(message, timeout=hold.ttl, urgent=True)
-        hold.extension.on_refusal = refused
+        hold.keep_alive = self
+        hold.extension = self._session.submit(message, timeout=hold.ttl, urgent=True, owner=hold)
         return True
-
-    def _stop(self, hold: KeptHold, error: EarmarkError) -> None:
-        hold.extension = None
-        self.discard(hold)
-        _log.warning("hold %s could not be kept alive: %s", hold.reservation_id, error)

@@ -34,8 +34,6 @@ _REFUSALS: Final = {
 class ReservedHold(Hold):
     """A hold that this process reserves; an exception in its block releases it."""
 
-    __slots__ = ("_message", "_ttl", "_wait")
-
     def __init__(
         self,
         start: Callable[[], Core],
@@ -86,8 +84,6 @@ class ReservedHold(Hold):
 
 class ResumedHold(Hold):
     """A hold of another process; only `release()` releases it, and an exception leaves it open."""
-
-    __slots__ = ("_reservation", "_ttl")
 
     def __init__(
         self, start: Callable[[], Core], reservation_id: str, *, ttl: float, timeout: float, keep_alive: bool

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import grpc
 
 from earmark.client.backoff import backoff_seconds
-from earmark.client.calls import Place, Reply, SessionCall, frame_part
+from earmark.client.calls import Owner, Place, Reply, SessionCall, frame_part
 from earmark.client.failures import CallTimedOut, ClientClosed, describe, error_of_rpc, error_of_status
 from earmark.client.outbox import Outbox
 from earmark.errors import EarmarkError, Internal, Reason, error
@@ -72,7 +72,13 @@ class Session:
         self._runner = self._loop.create_task(self._run(), name="earmark-session")
 
     def submit(
-        self, message: pb.SessionCall, *, timeout: float = inf, wait: float = 0.0, urgent: bool = False
+        self,
+        message: pb.SessionCall,
+        *,
+        timeout: float = inf,
+        wait: float = 0.0,
+        urgent: bool = False,
+        owner: Owner | None = None,
     ) -> SessionCall:
         """Queue a call; it is sent with the next frame, whatever becomes of the caller.
 
@@ -81,6 +87,7 @@ class Session:
             timeout: seconds until it fails with `CallTimedOut`; endless for what must be settled.
             wait: how long the server may hold the answer back, in seconds.
             urgent: whether it goes before others and beside the bound of calls in flight.
+            owner: who is asked when it is refused.
 
         Raises:
             ClientClosed: nothing was queued.
@@ -92,24 +99,19 @@ class Session:
         part = frame_part(message)
         if len(part) > _LARGEST_CALL:
             raise error(Reason.INVALID_ARGUMENT, f"a call of {len(part)} bytes is larger than any valid one")
-        call = SessionCall(
-            self._sequence,
-            part,
-            deadline=self._loop.time() + timeout if timeout != inf else inf,
-            patience=_PATIENCE_SECONDS + wait,
-            urgent=urgent,
-        )
-        self._open[call.sequence] = call
+        loop = self._loop
+        deadline = loop.time() + timeout
+        call = SessionCall(loop, self._sequence, part, deadline, _PATIENCE_SECONDS + wait, urgent, owner)
+        self._open[self._sequence] = call
         self._queue(call)
-        if call.deadline < self._next_sweep or self._sweep is None:
-            self._sweep_at(min(call.deadline, self._loop.time() + _SWEEP_SECONDS))
+        if deadline < self._next_sweep or self._sweep is None:
+            self._sweep_at(min(deadline, loop.time() + _SWEEP_SECONDS))
         return call
 
     def replace(self, call: SessionCall, message: pb.SessionCall) -> None:
-        """Let a refused call go on with other content, for the same waiters. For `SessionCall.on_refusal`."""
+        """Let a refused call go on with other content, for the same waiters. For `Owner.refused`."""
         self._sequence = call.sequence = message.sequence = self._sequence + 1
         call.part = frame_part(message)
-        call.on_refusal = None
         self._open[call.sequence] = call
         self._queue(call)
 
@@ -169,7 +171,11 @@ class Session:
     async def _run(self) -> None:
         while True:
             await self._until_queued()
-            failure = await self._serve_stream()
+            try:
+                failure = await self._serve_stream()
+            except Exception as bug:  # noqa: BLE001 - logged; those who wait must not wait on a dead task
+                _log.exception("the session's stream failed")
+                failure = Internal(Reason.INTERNAL, describe(bug))
             self._stream = None
             self._take_back_sent()
             if failure is not None and failure.code in _HOPELESS:
@@ -196,10 +202,6 @@ class Session:
             if self._closed or (task is not None and task.cancelling()):
                 raise
             return CallTimedOut("DEADLINE_EXCEEDED", "the connection went silent and was given up")
-        except Exception as failure:  # noqa: BLE001 - see below
-            # Whatever it was, those who wait must not wait on a dead task: the calls go out again on a new stream.
-            _log.exception("the session's stream failed")
-            return Internal(Reason.INTERNAL, describe(failure))
         finally:
             writer.cancel()
             stream.cancel()
@@ -250,7 +252,7 @@ class Session:
             self._loop.call_later(pause, self._queue_again, call)
             return
         self._take_out(call)
-        if call.on_refusal is None or not call.on_refusal(error):
+        if call.owner is None or not call.owner.refused(error):
             call.fail(error)
 
     def _queue_again(self, call: SessionCall) -> None:

@@ -1,5 +1,6 @@
 """Calls are serialized once, cut into frames of at most 32, urgent ones first, and repeated as they were."""
 
+import asyncio
 from math import inf
 
 from hypothesis import given
@@ -18,7 +19,7 @@ def message(sequence: int, comment: str = "") -> pb.SessionCall:
 
 
 def call(sequence: int, *, urgent: bool = False) -> SessionCall:
-    return SessionCall(sequence, frame_part(message(sequence)), deadline=inf, patience=5.0, urgent=urgent)
+    return SessionCall(asyncio.get_running_loop(), sequence, frame_part(message(sequence)), inf, 5.0, urgent)
 
 
 def sequences(parts: list[bytes]) -> list[int]:
@@ -32,7 +33,7 @@ def test_joined_parts_are_a_session_request(comments):
     assert list(frame.calls) == calls
 
 
-def test_a_frame_has_at_most_32_calls_and_keeps_their_order():
+async def test_a_frame_has_at_most_32_calls_and_keeps_their_order():
     outbox = Outbox(1024)
     for sequence in range(70):
         outbox.put(call(sequence))
@@ -43,7 +44,7 @@ def test_a_frame_has_at_most_32_calls_and_keeps_their_order():
     assert [sequence for frame in frames for sequence in frame] == list(range(70))
 
 
-def test_calls_in_flight_are_bounded_and_answers_make_room():
+async def test_calls_in_flight_are_bounded_and_answers_make_room():
     outbox = Outbox(3)
     calls = [call(sequence) for sequence in range(5)]
     for each in calls:
@@ -54,7 +55,7 @@ def test_calls_in_flight_are_bounded_and_answers_make_room():
     assert sequences(outbox.next_frame(0.0)) == [3]
 
 
-def test_a_commit_does_not_wait_behind_those_who_wait_for_credits():
+async def test_a_commit_does_not_wait_behind_those_who_wait_for_credits():
     outbox = Outbox(2)
     for sequence in range(4):
         outbox.put(call(sequence))
@@ -63,7 +64,7 @@ def test_a_commit_does_not_wait_behind_those_who_wait_for_credits():
     assert sequences(outbox.next_frame(0.0)) == [9]
 
 
-def test_what_was_withdrawn_is_not_sent():
+async def test_what_was_withdrawn_is_not_sent():
     outbox = Outbox(10)
     first, second = call(1), call(2)
     outbox.put(first)
@@ -72,7 +73,7 @@ def test_what_was_withdrawn_is_not_sent():
     assert sequences(outbox.next_frame(0.0)) == [2]
 
 
-def test_a_lost_stream_repeats_the_same_bytes_before_anything_newer():
+async def test_a_lost_stream_repeats_the_same_bytes_before_anything_newer():
     outbox = Outbox(2)
     calls = [call(sequence) for sequence in range(3)]
     for each in calls:
