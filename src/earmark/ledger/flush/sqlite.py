@@ -51,6 +51,15 @@ _UPDATE_GRANTS = """
         open = max(state, ?2) = 1 AND amount > charged + ?4 + expired + ?5 + voided + ?6 + repaid + ?7
     WHERE account_key = ?1 AND grant_number = ?8
 """
+# Without a column of the partial indexes: SQLite would write both anew for each grant, changed or not.
+_USE_GRANTS = """
+    UPDATE grants SET charged = charged + ?3, expired = expired + ?4, voided = voided + ?5, repaid = repaid + ?6
+    WHERE account_key = ?1 AND grant_number = ?2
+"""
+_CLOSE_GRANTS = """
+    UPDATE grants SET open = 0
+    WHERE account_key = ?1 AND grant_number = ?2 AND open AND amount = charged + expired + voided + repaid
+"""
 _APPLIED = "UPDATE admin_operations SET state = 1 WHERE account_key = ? AND admin_seq = ?"
 _REFUSED = "UPDATE admin_operations SET state = 2, refusal = ?3 WHERE account_key = ?1 AND admin_seq = ?2"
 _REFUSED_GRANTS = "UPDATE grants SET state = 2 WHERE account_key = ?1 AND grant_number = ?2"
@@ -138,24 +147,31 @@ def _project(driver: Any, plan: FlushPlan) -> None:
             for total in plan.changed_accounts
         ),
     )
-    updated = driver.executemany(
-        _UPDATE_GRANTS,
-        breathing(
-            (
-                grant.account_key,
-                int(grant.applied),
-                grant.void,
-                grant.charged,
-                grant.expired,
-                grant.voided,
-                grant.repaid,
-                grant.grant_number,
-            )
-            for grant in plan.changed_grants
-        ),
-    )
-    if updated.rowcount not in {-1, len(plan.grants)}:
+    grants = plan.changed_grants
+    opened = [
+        (
+            grant.account_key,
+            int(grant.applied),
+            grant.void,
+            grant.charged,
+            grant.expired,
+            grant.voided,
+            grant.repaid,
+            grant.grant_number,
+        )
+        for grant in grants
+        if grant.applied or grant.void
+    ]
+    used = [
+        (grant.account_key, grant.grant_number, grant.charged, grant.expired, grant.voided, grant.repaid)
+        for grant in grants
+        if not (grant.applied or grant.void)
+    ]
+    updated = driver.executemany(_UPDATE_GRANTS, opened).rowcount if opened else 0
+    updated += driver.executemany(_USE_GRANTS, breathing(used)).rowcount if used else 0
+    if updated != len(grants):
         raise _NothingWrittenError(Conflict("", 0, "the records name a grant that the ledger does not know"))
+    driver.executemany(_CLOSE_GRANTS, breathing(row[:2] for row in used))
     driver.executemany(_APPLIED, plan.applied)
     driver.executemany(_REFUSED, plan.refused)
     driver.executemany(_REFUSED_GRANTS, [(key, admin_seq) for key, admin_seq, _ in plan.refused])
