@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -10,16 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earmark.cli.exits import CommandError, ExitStatus
-from earmark.cli.output import Column, one_line, print_json, print_line, print_table, progress_bar
+from earmark.cli.output import Column, note, print_json, print_line, print_table, progress_bar
 from earmark.cli.stores import DatabaseUrl, DataDir, RedisUrl, database_url_of, store_settings
-from earmark.credits import format_credits
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.jobs.reconciler import ReconciliationReport
     from earmark.settings import Settings
 
-__all__ = ["EXAMPLES", "compare_stores", "compare_with_progress", "reconcile"]
+__all__ = ["EXAMPLES", "compare_stores", "compare_with_progress", "reconcile", "summary"]
 
 EXAMPLES = (
     "earmark reconcile",
@@ -44,7 +45,7 @@ def reconcile(
     settings = store_settings(redis_url=redis_url, database_url=database_url, data_dir=data_dir)
     report = compare_with_progress(settings)
     if as_json:
-        _print_report_as_json(report)
+        print_json(json.loads(report.to_json()))
     else:
         _print_report(report)
     if report.drift:
@@ -58,7 +59,11 @@ def compare_with_progress(settings: Settings) -> ReconciliationReport:
         CommandError: with the status of `reconcile` for "could not compare".
     """
     from earmark.embedded import EngineError
+    from earmark.settings import LogFormat, LogLevel
+    from earmark.telemetry import configure_logging
 
+    configure_logging(LogLevel.ERROR, LogFormat.CONSOLE)
+    logging.getLogger("earmark.reconciler").setLevel(logging.CRITICAL)  # What it found is our result, not a log line.
     with progress_bar() as progress:
         task = progress.add_task("accounts", total=None)
 
@@ -101,36 +106,29 @@ async def compare_stores(settings: Settings, on_progress: Callable[[int, int | N
 def _print_report(report: ReconciliationReport) -> None:
     columns = [Column("account"), Column("what"), Column("Redis", number=True), Column("SQL", number=True)]
     rows = (
-        [item.account_id, item.what, _shown(item.what, item.redis), _shown(item.what, item.sql)]
+        [item.account_id or f"(partition {item.partition})", item.what, _shown(item.redis), _shown(item.sql)]
         for item in report.differences
     )
-    print_table(columns, rows)
+    print_table(columns, rows, title="integers as stored; amounts in microcredits" if report.drift else None)
     print_line(summary(report))
+    if report.unsettled_accounts:
+        note(f"The open reservations of {report.unsettled_accounts:,} busy accounts were not compared.")
 
 
 def summary(report: ReconciliationReport) -> str:
     """Say in one sentence how a comparison ended."""
-    accounts = f"{report.accounts:,} account{'' if report.accounts == 1 else 's'}"
-    if not report.drift:
-        return f"No drift: Redis and SQL agree on {accounts}."
-    differing = len({item.account_id for item in report.differences})
-    return f"Drift: Redis and SQL differ on {differing:,} of {accounts}."
-
-
-def _shown(what: str, value: int | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if "number" in what or "seq" in what else format_credits(value)
-
-
-def _print_report_as_json(report: ReconciliationReport) -> None:
-    print_json(
-        {
-            "drift": report.drift,
-            "accounts": report.accounts,
-            "differences": [
-                {"account_id": item.account_id, "what": one_line(item.what), "redis": item.redis, "sql": item.sql}
-                for item in report.differences
-            ],
-        }
+    what = (
+        f"{_counted(report.accounts, 'account')}, {_counted(report.entries, 'entry', 'entries')} "
+        f"and {_counted(report.open_reservations, 'open reservation')}"
     )
+    if not report.drift:
+        return f"No drift: Redis and SQL agree on {what}."
+    return f"Drift: {_counted(report.difference_count, 'difference')} between Redis and SQL in {what}."
+
+
+def _counted(number: int, singular: str, plural: str = "") -> str:
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def _shown(value: int | None) -> str:
+    return "-" if value is None else str(value)

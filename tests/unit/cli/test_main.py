@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from earmark.cli.connection import Connection
 from earmark.cli.exits import ExitStatus
 from earmark.cli.main import app
+from earmark.v1.ledger_pb2 import LedgerEntry
+from earmark.v1.ledger_service_pb2 import ExportLedgerResponse
 from tests.unit.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -129,6 +132,17 @@ def test_the_address_can_come_from_the_environment(
 def test_a_failed_export_leaves_no_file(run: Run, unused_tcp_port: int, tmp_path: Path) -> None:
     target = tmp_path / "ledger.csv"
     assert run("ledger", "export", "-o", str(target), "--address", f"127.0.0.1:{unused_tcp_port}").status == 69
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_quiet_and_leaves_no_half_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Iterator[ExportLedgerResponse]:
+        yield ExportLedgerResponse(entries=[LedgerEntry(account_id="acme", entry_number=1)])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Connection, "stream", interrupted)
+    ran = run("ledger", "export", "-o", str(tmp_path / "ledger.csv"))
+    assert (ran.status, ran.out, ran.err) == (ExitStatus.INTERRUPTED, "", "")
     assert list(tmp_path.iterdir()) == []
 
 
