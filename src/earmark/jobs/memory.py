@@ -41,7 +41,7 @@ class MemoryState:
 
     def above(self, percent: int) -> bool:
         """Whether more than this share of the limit is in use; never without a limit."""
-        return self.used * 100 > self.limit * percent > 0
+        return self.limit > 0 and self.used * 100 > self.limit * percent
 
 
 class MemoryWatch:
