@@ -110,12 +110,14 @@ class SessionCall:
         """End the call with its reply."""
         self.reply = reply
         self.place = Place.ENDED
+        self.owner = None  # It holds the call: the two must not keep each other until the garbage collector comes.
         self._wake()
 
     def fail(self, error: EarmarkError) -> None:
         """End the call with an error."""
         self.error = error
         self.place = Place.ENDED
+        self.owner = None
         self._wake()
 
     def _wake(self) -> None:

@@ -120,6 +120,7 @@ class Session:
         if call.place is not Place.ENDED:
             self._take_out(call)
             call.place = Place.ENDED
+            call.owner = None
 
     def open_calls(self) -> list[SessionCall]:
         """Return what is not answered, oldest first."""

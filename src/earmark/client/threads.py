@@ -27,6 +27,7 @@ __all__ = ["Client", "ThreadHold"]
 _log = logging.getLogger("earmark")
 
 _JOIN_SECONDS: Final = 5.0
+_FINISH_SECONDS: Final = 1.0
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -64,11 +65,22 @@ class _LoopThread:
         return future.result()
 
     def stop(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread, after what gRPC still has to end in it."""
+        self.run(_finish_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_JOIN_SECONDS)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+async def _finish_tasks() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if rest:
+        _, unfinished = await asyncio.wait(rest, timeout=_FINISH_SECONDS)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def _handle_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
