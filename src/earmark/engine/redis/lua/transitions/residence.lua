@@ -83,7 +83,7 @@ end
 transitions[13] = function(account, op)
   local _, id, idle_before, admin_seq, members = unpack(op) -- Evict
   local doc = account.doc
-  if account.dirty or doc[A_OPEN] > 0 or doc[A_LAST_SEQ] > flushed
+  if doc[A_OPEN] > 0 or doc[A_LAST_SEQ] > flushed
     or doc[A_TOUCHED] > idle_before or doc[A_ADMIN_SEQ] ~= admin_seq or doc[A_WATCHED_UNTIL] > now then
     return refused(STALE)
   end
