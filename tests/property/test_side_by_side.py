@@ -45,7 +45,7 @@ def test_the_engine_does_what_the_oracle_does(machine: type[Driver], engine: Sha
                     await self.redis.move_clock(pause)
                 reply = await self.redis.execute(0, operations)
                 before = len(self.store.stream)
-                results = self.store.execute(operations, reply.now)
+                results: tuple[Result, ...] = self.store.execute(operations, reply.now)
                 for operation, oracle, actual in zip(operations, results, reply.results, strict=True):
                     assert actual == oracle, f"\n{operation}\n  oracle {oracle}\n  engine {actual}"
                 elements = await self.redis.read_stream(0, self.seq, 10)
