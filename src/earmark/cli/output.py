@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from earmark.cli.values import UTC_ZONE
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _WIDTH_OF_A_PIPE = 100_000
+_LEAST_WIDTH_OF_WORDS = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,9 +93,14 @@ def print_table(
     ]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.title, table.title_justify, table.title_style = title, "left", "bold"
+    numbers = [index for index in shown if columns[index].number]
+    widths = [max(len(columns[index].title), *(len(row[index]) for row in cells)) + 2 for index in numbers]
+    # A folded number is hard to read, a cut one is wrong: where the words leave it room, it stays whole.
+    whole = sum(widths) + _LEAST_WIDTH_OF_WORDS * (len(shown) - len(numbers)) <= stdout_console().width
     for index in shown:
         column = columns[index]
-        table.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.number else "left"
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=column.number and whole)
     for row in cells:
         table.add_row(*(row[index] for index in shown))
     _print(table)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,6 +30,29 @@ def test_tables_in_a_pipe_keep_every_character(capsys: pytest.CaptureFixture[str
     assert header.split() == ["id", "amount"]
     assert first.split() == [LONG, "1"]
     assert second.split() == ["b", "1,000.5"]
+
+
+class Terminal(io.StringIO):
+    """A terminal as narrow as COLUMNS says."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", [30, 50, 80])
+def test_tables_in_a_terminal_fold_and_are_never_cut(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    columns = [Column("reservation"), Column("reserved", number=True), Column("grants")]
+    print_table(columns, [["x" * 60, "1,234,567.123456", "y" * 40]])
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= width
+    folded = "".join(lines)
+    assert (folded.count("x"), folded.count("y")) == (60, 40)
+    assert "1,234,567.123456" in shown
 
 
 def test_what_users_typed_is_never_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earmark.cli.exits import CommandError, ExitStatus
-from earmark.cli.output import Column, credits_or_dash, note, print_line, print_table, progress_bar
+from earmark.cli.output import Column, note, print_line, print_table, progress_bar
 from earmark.credits import format_credits
 
 if TYPE_CHECKING:
@@ -129,24 +129,24 @@ def _reconcile(data_dir: Path) -> ReconciliationReport:
 def _print_accounts(figures: Mapping[str, AccountFigures], tallies: Mapping[str, Tally]) -> None:
     from earmark.cli.demo.simulation import Ending
 
-    columns = [Column("account")]
-    columns += [Column(name, number=True) for name in ("granted", "available", "reserved", "charged", "expired")]
-    columns += [Column(ending.value, number=True) for ending in Ending]
-    columns += [Column("given back", number=True)]
+    names = ("granted", "available", "reserved", "charged", "expired")
+    rows = [[account, *(format_credits(getattr(seen, name)) for name in names)] for account, seen in figures.items()]
+    columns = [Column("account"), *(Column(name, number=True) for name in names)]
+    print_table(columns, rows, title="credits: granted = available + reserved + charged + expired")
+    print_line("")
     rows = [
         [
-            account_id,
-            format_credits(seen.granted),
-            format_credits(seen.available),
-            credits_or_dash(seen.reserved),
-            format_credits(seen.charged),
-            credits_or_dash(seen.expired),
-            *(str(tallies[account_id].endings[ending]) for ending in Ending),
-            credits_or_dash(tallies[account_id].released),
+            account,
+            *(str(tally.endings[ending]) for ending in Ending),
+            format_credits(tally.released),
+            format_credits(figures[account].sums["release"] + figures[account].sums["expired-hold"]),
         ]
-        for account_id, seen in figures.items()
+        for account, tally in tallies.items()
     ]
-    print_table(columns, rows, title="credits: granted = available + reserved + charged + expired")
+    columns = [Column("account"), *(Column(ending.value, number=True) for ending in Ending)]
+    columns += [Column("released, expired", number=True), Column("they cost", number=True)]
+    print_table(columns, rows, title="generations, and the credits that the failed and crashed ones gave back")
+    print_line("")
 
 
 def _print_verdict(

@@ -22,7 +22,7 @@ __all__ = ["Story", "tell_entry", "tell_reservation"]
 
 ORDER_OF_USE = (
     "Order of use: lowest priority first, then earliest expiry (never last), then free before paid, then earliest "
-    "acquired; it is fixed when the credits are reserved."
+    "acquired; it is fixed when the credits are taken from the grants."
 )
 
 
@@ -91,10 +91,12 @@ def _reserved(reservation: Reservation, zone: ZoneInfo) -> str:
     units = f", {reservation.quantity} units" if reservation.HasField("quantity") else ""
     usage = f", {format_pairs(reservation.usage.counts)}" if reservation.usage.counts else ""
     project = f", project {reservation.project_id}" if reservation.project_id else ""
-    until = time_of(reservation, "expire_time", zone)
+    when, until = time_of(reservation, "create_time", zone), time_of(reservation, "expire_time", zone)
+    # A Charge has no time to live: it is reserved and settled at one instant.
+    end = "in one step with the charge" if until == when else f"until {until}"
     return (
-        f"{time_of(reservation, 'create_time', zone)}  {who} reserved {_credits(reservation.reserved_micros)}"
-        f"{what}{units}{usage}{project} (request {reservation.request_id})" + (f", until {until}." if until else ".")
+        f"{when}  {who} reserved {_credits(reservation.reserved_micros)}{what}{units}{usage}{project} "
+        f"(request {reservation.request_id}), {end}."
     )
 
 
