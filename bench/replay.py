@@ -30,6 +30,7 @@ from sidecar import Sidecar, sidecar
 
 from earmark import AsyncClient, EarmarkError
 from earmark.credits import format_credits, to_credits
+from earmark.testing import ServerDidNotStart
 from earmark.v1 import ledger_pb2, ledger_service_pb2
 from earmark.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
@@ -116,7 +117,7 @@ class Replay:
         """Replay, wait for the last holds to expire, and check; return whether every figure is exact."""
         async with AsyncClient(self._target.address, timeout=120) as client:
             for account in self._accounts:
-                await client.create_account(account, grant=to_credits(GRANT_MICROS))
+                await client.create_account(account, grant=to_credits(GRANT_MICROS), timeout=10)
             began = time.monotonic()
             with Progress(
                 TextColumn("{task.description}"),
@@ -311,7 +312,6 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the replay; 0 if every figure is exact."""
     options = arguments()
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Not a line for every connection that a kill cuts.
     generations = read_trace(options.trace, options.failures, options.deaths, options.seed)
     with sidecar(options.address, options.data_dir) as target:
         exact = uvloop.run(Replay(target, generations, options).run())
@@ -320,4 +320,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (EarmarkError, ServerDidNotStart) as error:
+        sys.exit(str(error))

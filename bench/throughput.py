@@ -29,8 +29,9 @@ from rich.progress import track
 from rich.table import Table
 from sidecar import Sidecar, sidecar
 
-from earmark import AsyncClient
+from earmark import AsyncClient, EarmarkError
 from earmark.credits import format_credits, to_credits
+from earmark.testing import ServerDidNotStart
 from earmark.v1 import metering_service_pb2 as pb
 from earmark.v1.metering_service_pb2_grpc import MeteringServiceStub
 
@@ -214,7 +215,7 @@ def percentiles(seconds: list[float]) -> tuple[float, float, float]:
 
 async def create_accounts(address: str, accounts: list[str], grants: int) -> None:
     """Create the accounts, each with that many equal grants."""
-    async with AsyncClient(address, timeout=60) as client:
+    async with AsyncClient(address) as client:
 
         async def create(account: str) -> None:
             await client.create_account(account)
@@ -334,4 +335,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (EarmarkError, ServerDidNotStart) as error:
+        sys.exit(str(error))

@@ -135,6 +135,7 @@ class Session:
             self._stream.cancel()
         self._runner.cancel()
         await asyncio.gather(self._runner, return_exceptions=True)
+        self._stream = None
         for call in self.open_calls():
             self._take_out(call)
             call.fail(ClientClosed())
