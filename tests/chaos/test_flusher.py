@@ -41,8 +41,15 @@ async def sqlite_stack(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[t
         yield opened, path
 
 
-def flusher_of(stack: Stack, owner: str, options: FlusherOptions = BRISK) -> Flusher:
-    return Flusher(stack.store, stack.engine, stack.ledger, owner, JobMetrics(CollectorRegistry()), options)
+def flusher_of(
+    stack: Stack, owner: str, options: FlusherOptions = BRISK, registry: CollectorRegistry | None = None
+) -> Flusher:
+    metrics = JobMetrics(registry or CollectorRegistry())
+    return Flusher(stack.store, stack.engine, stack.ledger, owner, metrics, options)
+
+
+def value_of(registry: CollectorRegistry, name: str) -> float | None:
+    return registry.get_sample_value(name)
 
 
 @contextlib.asynccontextmanager
@@ -122,8 +129,8 @@ async def test_dies_between_the_transaction_and_the_confirmation(stack: Stack, m
 async def test_stalls_with_entries_in_hand_and_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     await stack.account("acme", 100)
     await charge(stack, "acme", 1, 5)
-    stalled, metrics = flusher_of(stack, "stalled"), JobMetrics(CollectorRegistry())
-    stalled._metrics = metrics
+    registry = CollectorRegistry()
+    stalled = flusher_of(stack, "stalled", registry=registry)
     with monkeypatch.context() as patch:
         hook = Hook(stack, patch)
         hook.before.clear()
@@ -134,7 +141,7 @@ async def test_stalls_with_entries_in_hand_and_is_refused(stack: Stack, monkeypa
     async with running(flusher_of(stack, "next")):
         await in_sql_once(stack, "acme", 6)
         hook.before.set()
-        await wait_until(lambda: metrics.fenced.collect()[0].samples[0].value == 1)
+        await wait_until(lambda: value_of(registry, "earmark_flush_fenced_total") == 1)
         await charge(stack, "acme", 6, 10)
         await in_sql_once(stack, "acme", 11)
     stall.cancel()

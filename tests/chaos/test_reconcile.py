@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from earmark.domain.ids import reservation_digest
-from earmark.engine.operations import ABSENT, Commit, Release
+from earmark.engine.operations import ABSENT, AccountOperation, Commit, Release
 from earmark.engine.results import Done, Refused
 from earmark.errors import Unavailable
 from earmark.jobs.metrics import JobMetrics
@@ -44,7 +44,7 @@ class Worker:
             assert isinstance(settled, Done)
             self.charged[account_id] += settled.reservation.charged
 
-    async def _until_definitive(self, operation: Commit | Release | object) -> object:
+    async def _until_definitive(self, operation: AccountOperation) -> object:
         while True:
             try:
                 return await self._stack.engine.execute(operation)
@@ -62,14 +62,8 @@ async def test_redis_is_killed_in_the_middle_of_traffic(tmp_path: Path, database
             await stack.account(account_id, 500)
         workers = [Worker(stack, seed + number) for number in range(8)]
         work = asyncio.gather(*(worker.run(40) for worker in workers))
-        for _ in range(2):
-            before = sum(stack.store.seen_seq(number) for number in range(stack.store.partitions))
-            await wait_until(
-                lambda before=before: (
-                    work.done()
-                    or sum(stack.store.seen_seq(number) for number in range(stack.store.partitions)) > before + 50
-                )
-            )
+        for target in (50, 150):
+            await settled_or_done(stack, target, work)
             await stack.kill_redis()
             await stack.start_redis()
         await asyncio.wait_for(work, 60)
@@ -82,3 +76,13 @@ async def test_redis_is_killed_in_the_middle_of_traffic(tmp_path: Path, database
             own = sum(worker.charged[account_id] for worker in workers)
             assert projections[account_id].charged == own
             assert projections[account_id].granted == 500 * CREDIT
+
+
+async def settled_or_done(stack: Stack, target: int, work: asyncio.Future[object]) -> None:
+    """Wait until this process saw so many records settle."""
+
+    def settled() -> bool:
+        seen = sum(stack.store.seen_seq(number) for number in range(stack.store.partitions))
+        return work.done() or seen > target
+
+    await wait_until(settled, seconds=30)

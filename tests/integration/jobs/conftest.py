@@ -13,9 +13,15 @@ from tests.support.stack import Stack, open_stack
 
 
 @pytest.fixture
-def metrics() -> JobMetrics:
+def registry() -> CollectorRegistry:
+    """Where the test's metrics are."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> JobMetrics:
     """Metrics in a registry of their own."""
-    return JobMetrics(CollectorRegistry())
+    return JobMetrics(registry)
 
 
 @pytest.fixture

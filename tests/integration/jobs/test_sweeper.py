@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from earmark.domain.ids import reservation_digest
+from earmark.domain.ids import content_digest, reservation_digest
 from earmark.domain.states import EntryKind, GrantKind, ReservationState
 from earmark.engine.operations import ReadBalance
 from earmark.engine.redis.packed import PackedReservation, decode_reservation
@@ -30,6 +30,7 @@ OPTIONS = JobsOptions(
     evictor=EvictorOptions(interval_seconds=0.05, above_percent=0),
 )
 WINDOW = 3_600_000_000
+CONTENT = content_digest(b"content")
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +162,7 @@ async def test_late_commit_of_a_retired_record_charges_once(stack: Stack, metric
 async def test_idle_accounts_leave_and_come_back_with_every_number(stack: Stack, metrics: JobMetrics) -> None:
     await stack.account("acme", 10)
     await stack.grant("acme", 5, request_id="second")
-    member = await stack.ledger.accounts.add_member("acme", "member", "c", "ada", MemberRole.MEMBER)
+    member = await stack.ledger.accounts.add_member("acme", "member", CONTENT, "ada", MemberRole.MEMBER)
     await stack.engine.execute(member.operation)
     user = balance_read(await stack.engine.execute(ReadBalance("acme", with_grants=True)))
     await stack.account("busy", 10)
@@ -231,12 +232,12 @@ async def test_grant_of_a_cold_account_expires(stack: Stack, metrics: JobMetrics
 
 async def test_recorded_administration_is_relayed_when_its_process_died(stack: Stack, metrics: JobMetrics) -> None:
     await stack.account("acme", 10)
-    await stack.ledger.accounts.create(NewAccount("other"), "create", "c")
+    await stack.ledger.accounts.create(NewAccount("other"), "create", CONTENT)
     for account_id in ("acme", "other"):
         for number in range(3):
             grant = NewGrant(kind=GrantKind.FREE, amount=CREDIT, acquire_time=1)
-            await stack.ledger.accounts.record_grant(account_id, f"died-{number}", "c", grant)
-        await stack.ledger.accounts.set_suspended(account_id, "suspend", "c", suspended=True)
+            await stack.ledger.accounts.record_grant(account_id, f"died-{number}", CONTENT, grant)
+        await stack.ledger.accounts.set_suspended(account_id, "suspend", CONTENT, suspended=True)
     async with jobs_of(stack, metrics):
 
         async def all_confirmed() -> bool:
@@ -253,8 +254,8 @@ async def test_recorded_administration_is_relayed_when_its_process_died(stack: S
 async def test_relaying_twice_or_a_refused_grant_does_no_harm(stack: Stack) -> None:
     await stack.account("acme", 10)
     refused = NewGrant(kind=GrantKind.FREE, amount=CREDIT, acquire_time=1)
-    await stack.ledger.accounts.record_grant("acme", "too-many", "c", refused, max_grants=1)
-    ticket = await stack.ledger.accounts.record_grant("acme", "fine", "c", refused)
+    await stack.ledger.accounts.record_grant("acme", "too-many", CONTENT, refused, max_grants=1)
+    ticket = await stack.ledger.accounts.record_grant("acme", "fine", CONTENT, refused)
     counts = await asyncio.gather(
         *(relay_account(stack.engine, stack.ledger.archive, "acme", ticket.admin_seq) for _ in range(4))
     )
