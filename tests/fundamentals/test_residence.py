@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.operations import Evict, ReadBalance, RestoreReservation
+from earmark.engine.operations import Evict, ReadBalance, RebuildAccount, RestoreReservation
+from earmark.engine.redis.store import Admission
 from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused
 from tests.fundamentals.bank import HOUR, MINUTE, Bank, done, refusal
 
@@ -187,3 +188,55 @@ async def test_reading_changes_nothing(bank: Bank) -> None:
     first = await bank.balance()
     await bank.do(ReadBalance(bank.account_id, with_grants=True))
     assert await bank.balance() == first
+
+
+async def recovering(bank: Bank, operation: RebuildAccount) -> None:
+    """Rebuild the account as a recovery under epoch 2 does, five minutes later."""
+    assert await bank.store.begin_recovery(0, 2, wipe=False)
+    await bank.pass_time(5 * MINUTE)
+    reply = await bank.store.execute_recovering(0, 2, [operation])
+    assert isinstance(reply.results[0], Applied)
+    assert await bank.store.finish_recovery(0, 2, bank.store.run_id)
+    assert await bank.store.admit(0, 0, 2) is Admission.ADMITTED
+
+
+async def test_recovery_settles_nothing_before_the_accounts_are_what_sql_knows(bank: Bank) -> None:
+    """Redis came back from an older snapshot: its due holds would take entry numbers that SQL has given already."""
+    await bank.grant(100)
+    await bank.reserve("image-1", 30, ttl=MINUTE)
+    in_sql = msgspec.structs.replace(bank.loading(amount=100), entry_number=9)
+    await recovering(bank, RebuildAccount("acme", in_sql, (bank.digest("image-1"),), ()))
+    assert await bank.available() == 100
+    assert [entry.entry_number for entry in await bank.entries(EntryKind.EXPIRED_HOLD)] == [10]
+
+
+async def test_holds_that_sql_does_not_know_as_ended_survive_a_recovery(bank: Bank) -> None:
+    await bank.grant(100)
+    await bank.reserve("image-1", 30, ttl=HOUR)
+    await recovering(bank, RebuildAccount("acme", bank.loading(amount=100), (bank.digest("image-1"),), ()))
+    balance = done(await bank.commit("image-1")).balance
+    assert (balance.available, balance.reserved) == (70, 0)
+
+
+async def test_what_sql_knows_as_ended_is_not_charged_again(bank: Bank) -> None:
+    await bank.grant(100)
+    await bank.reserve("image-1", 30, ttl=HOUR)
+    await bank.commit("image-1")
+    ended = await restore(bank, "image-1", 0)
+    in_sql = msgspec.structs.replace(
+        bank.loading(amount=100), entry_number=2, charged=30, grants=(1, 1, 100, 0, 0, 70, 0)
+    )
+    await recovering(bank, RebuildAccount("acme", in_sql, (), (ended,)))
+    assert done(await bank.commit("image-1")).replayed
+    assert await bank.available() == 70
+
+
+async def test_credits_of_dissolved_holds_repay_debt_first(bank: Bank) -> None:
+    """Redis was lost while 40 were held and 100 owed: the 40 come back, and do not become available."""
+    cold = Bank(bank.store, "cold")
+    in_debt = msgspec.structs.replace(cold.loading(amount=40), charged=100, debt=100, entry_number=5)
+    await cold.do(in_debt)
+    balance = await cold.balance()
+    assert (balance.available, balance.debt) == (0, 60)
+    (entry,) = await cold.entries(EntryKind.DEBT_REPAID)
+    assert (entry.amount, entry.grant, entry.entry_number) == (40, 1, 6)

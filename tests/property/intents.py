@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.ids import ReservationDigest, content_digest, extension_digest, reservation_digest
-from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
+from earmark.domain.states import Enforcement, GrantKind, OveragePolicy, ReservationState
 from earmark.engine.memory import MemoryStore
 from earmark.engine.operations import (
     ABSENT,
@@ -28,6 +28,7 @@ from earmark.engine.operations import (
     Operation,
     ReadBalance,
     ReadReservation,
+    RebuildAccount,
     Release,
     RenewLease,
     Reserve,
@@ -57,6 +58,18 @@ class World:
     """What was last told to wait, the latest last."""
     administered: dict[str, int] = field(default_factory=dict)
     """Within the batch being built: the admin_seq of the last administrative operation on an account."""
+
+    def due_within(self, duration: int) -> bool:
+        """Tell whether anything becomes due this soon."""
+        soon = self.store.partition.now + duration
+        holds = (record.expire_time for record in self.store.partition.records.values() if record.settle_time == 0)
+        grants = (
+            grant.expire_time
+            for account in self.store.partition.accounts.values()
+            for grant in account.grants.values()
+            if not grant.expired and grant.expire_time
+        )
+        return any(time <= soon for time in (*holds, *grants))
 
     def next_admin_seq(self, account_id: str) -> int:
         account = self.store.partition.accounts.get(account_id)
@@ -350,6 +363,26 @@ class TryLoad:
 
 
 @dataclass(frozen=True)
+class TryRebuild:
+    """What a recovery does that finds SQL and Redis equal: nothing may change. Alone in its batch."""
+
+    account: int
+
+    def operation(self, world: World, /) -> Operation | None:
+        account_id = ACCOUNTS[self.account]
+        partition = world.store.partition
+        account = partition.accounts.get(account_id)
+        if account is None or account.queue or world.due_within(SECOND // 2):
+            return None
+        held = tuple(
+            digest
+            for digest, record in partition.records.items()
+            if record.account_id == account_id and record.state is ReservationState.ACTIVE
+        )
+        return RebuildAccount(account_id, world.ledger.load(account_id, 0), held, ())
+
+
+@dataclass(frozen=True)
 class TryRestore:
     account: int
     target: int
@@ -574,3 +607,5 @@ owing = st.one_of(
     st.builds(TryRetire, st.just(100)),
     st.builds(TryRestore, one_account, targets, no),
 )
+
+rebuilds = st.builds(TryRebuild, one_account)

@@ -67,6 +67,10 @@ class Driver(RuleBasedStateMachine):
         )
         self.send([grant, overdraft], 0)
 
+    @rule(rebuild=tries.rebuilds)
+    def recover(self, rebuild: Intent) -> None:
+        self.attempt([rebuild], 0)
+
     def attempt(self, batch: Sequence[Intent], pause: int) -> None:
         self.world.administered.clear()
         operations = [operation for intent in batch if (operation := intent.operation(self.world)) is not None]

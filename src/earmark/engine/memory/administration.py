@@ -143,11 +143,23 @@ def load(partition: Partition, operation: LoadAccount) -> Applied | Refused:
         return Refused(RefusalCode.STALE, (partition.evict_generation, partition.flushed))
     account = _from_sql(partition, operation)
     partition.accounts[account.account_id] = account
-    # Nothing that ended while the account was away may be spent by what follows in this very batch.
+    _settle_arrival(partition, account)
+    return _applied(partition, account, fresh=True)
+
+
+def _settle_arrival(partition: Partition, account: Account) -> None:
+    """Settle what became due while the account was away, before what follows in this very batch could spend it."""
     ended = [grant for grant in account.grants.values() if grant.ended_by(partition.now)]
     for grant in sorted(ended, key=lambda grant: (grant.expire_time, grant.number)):
         partition.expire_grant(account, grant)
-    return _applied(partition, account, fresh=True)
+    # Holds that dissolved with a lost Redis make their credits available again: debt is repaid first.
+    repaid = min(account.debt, account.available)
+    if repaid:
+        for (number, _), amount in account.take(repaid).items():
+            account.debt -= amount
+            grant = account.grants[number]
+            partition.append_about_grant(EntryKind.DEBT_REPAID, account, grant, amount, time=partition.now)
+        account.changed(partition.now)
 
 
 def _from_sql(partition: Partition, operation: LoadAccount) -> Account:
@@ -247,6 +259,7 @@ def rebuild(partition: Partition, operation: RebuildAccount) -> Applied:
         record = partition.records.get(digest)
         if record is not None and record.state is ReservationState.ACTIVE:
             _hold_again(account, record)
+    _settle_arrival(partition, account)
     return _applied(partition, account, fresh=True)
 
 

@@ -36,6 +36,23 @@ local function expire_ended_grants(account)
   end
 end
 
+-- Holds that dissolved with a lost Redis make their credits available again: debt is repaid first.
+local function repay_debt(account)
+  local doc = account.doc
+  local repaid = min(doc[A_DEBT], doc[A_AVAILABLE])
+  if repaid == 0 then
+    return
+  end
+  local allocations = {}
+  take(account, repaid, allocations, false)
+  for i = 1, #allocations, 3 do
+    local number, kind, amount = allocations[i], allocations[i + 1], allocations[i + 2]
+    doc[A_DEBT] = doc[A_DEBT] - amount
+    emit(account, K_DEBT_REPAID, now, amount, { number, kind, amount }, 0, '', number, kind)
+  end
+  changed(account)
+end
+
 transitions[11] = function(account, op)
   local _, id, generation, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
     overdraft_limit, admin_seq, members, grants = unpack(op) -- LoadAccount
@@ -55,6 +72,7 @@ transitions[11] = function(account, op)
   change_members(account, members, true)
   accounts[id] = account
   expire_ended_grants(account)
+  repay_debt(account)
   return applied(account, true)
 end
 
@@ -165,6 +183,7 @@ transitions[15] = function(account, op)
     end
   end
   expire_ended_grants(account)
+  repay_debt(account)
   return applied(account, true)
 end
 
