@@ -127,7 +127,7 @@ def error_of(problem: grpc.RpcError, address: str, timeout_seconds: float) -> Ea
     code, details = problem.code(), problem.details() or ""
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            cause = details.rpartition(": ")[2].partition(" (")[0]
+            cause = details.rpartition(": ")[2].partition(" (")[0].rstrip("]")
             reason = "UNREACHABLE" if "failed to connect" in details or "DNS" in details else "UNAVAILABLE"
             return Unavailable(
                 reason,

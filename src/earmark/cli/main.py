@@ -68,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # A terminal that cannot show a character gets its number, not a crash.
             stream.reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if any(not _is_text(argument) for argument in given):
+        return _fail("an argument is no UTF-8 text", ExitStatus.USAGE)
     try:
         # Not standalone: returns the status of `typer.Exit`, 130 after Ctrl-C, and raises everything else.
-        status = get_command(app).main(
-            args=None if arguments is None else list(arguments), prog_name="earmark", standalone_mode=False
-        )
+        status = get_command(app).main(args=given, prog_name="earmark", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
         return _report_usage(error)
@@ -85,12 +86,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _quiet_pipe()
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), ExitStatus.REFUSED)
+        reason = error.strerror or str(error)
+        return _fail(f"{error.filename}: {reason}" if error.filename else reason, ExitStatus.REFUSED)
     except Exception as error:
         if sys.flags.dev_mode:
             raise
         return _fail(f"bug: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)", ExitStatus.INTERNAL)
     return status if isinstance(status, int) else ExitStatus.OK
+
+
+def _is_text(argument: str) -> bool:
+    """Return whether an argument is text; bytes that are not UTF-8 come as halves of surrogate pairs."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def _report_usage(error: typer.TyperException) -> int:

@@ -105,6 +105,19 @@ def test_wrong_usage_is_one_line_and_status_2(run: Run, arguments: list[str], wo
     assert words in ran.error
 
 
+def test_arguments_that_are_no_text_are_wrong_usage(run: Run) -> None:
+    ran = run("account", "show", "a\udcff")
+    assert ran.status == ExitStatus.USAGE
+    assert ran.error == "earmark: an argument is no UTF-8 text"
+
+
+def test_an_export_that_cannot_be_written_names_its_file(run: Run, tmp_path: Path) -> None:
+    for target in (tmp_path / "none" / "ledger.csv", tmp_path):
+        ran = run("ledger", "export", "-o", str(target))
+        assert ran.status == ExitStatus.REFUSED
+        assert f"cannot write {target}: " in ran.error
+
+
 def test_no_server_is_one_line_and_status_69(run: Run, unused_tcp_port: int) -> None:
     address = f"127.0.0.1:{unused_tcp_port}"
     for arguments in (["account", "show", "acme"], ["ledger", "export"], ["reservation", "show", "r"]):

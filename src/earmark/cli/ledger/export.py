@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from earmark.cli.connection import Connection, connected_for
+from earmark.cli.exits import CommandError
 from earmark.cli.ledger.filters import EntryFilter, filtered
 from earmark.cli.ledger.group import commands
 from earmark.cli.options import TimeZone
@@ -66,7 +67,7 @@ def export(
     from earmark.v1.ledger_service_pb2 import ExportLedgerRequest
 
     request = ExportLedgerRequest(account_id=account_id, filter=entries.message(time_zone))
-    with progress_bar(counts=False) as progress, _opened(output) as file:
+    with progress_bar(counts=False) as progress, _named(output), _opened(output) as file:
         task = progress.add_task("entries", total=None)
         count = 0
 
@@ -80,6 +81,17 @@ def export(
         _write(stream(), output_format, file)
     if output is not None and str(output) != "-":
         note(f"{count:,} entries written to {output}.")
+
+
+@contextlib.contextmanager
+def _named(output: Path | None) -> Iterator[None]:
+    """Say of a failure which file it is about."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"cannot write {output or 'stdout'}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
