@@ -40,6 +40,7 @@ __all__ = ["StartError", "Stores", "open_sidecar", "run", "run_worker"]
 _log = structlog.get_logger(__name__)
 
 _ADMISSION_PATIENCE_SECONDS = 5.0
+_CLOSE_PATIENCE_SECONDS = 1.0
 _RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each new attempt to start an embedded engine that died; the last one repeats."""
 
@@ -211,7 +212,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
             EngineOptions(BatcherOptions(), max_backlog=max(1, settings.backlog_limit // identity.partitions)),
         )
         await engine.start()
-        stack.push_async_callback(engine.close)
+        stack.push_async_callback(_close_engine, engine)
         registry = CollectorRegistry()
         jobs = Jobs(store, engine, ledger, JobsOptions(background=settings.jobs is Switch.ON), JobMetrics(registry))
         jobs.start()
@@ -236,6 +237,12 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         gc.collect()
         gc.freeze()
         yield server
+
+
+async def _close_engine(engine: Engine) -> None:
+    # redis-py swallows a cancellation that comes while it connects; the time-out cancels once more.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(engine.close(), _CLOSE_PATIENCE_SECONDS)
 
 
 async def _wait_admitted(recovery: Recovery) -> None:

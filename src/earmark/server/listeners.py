@@ -120,6 +120,8 @@ class PortClaims:
         port = int(port_text)
         for resolved in _resolve(host, port, address):
             claim = self._claims.enter_context(_bind_alone(resolved, port, address))
+            # Order counts: an address that may be reused can be bound twice as long as nobody listens on it.
+            claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             port = claim.getsockname()[1]
         return f"{host}:{port}"

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from grpc.aio import EOF  # type: ignore[attr-defined]  # The stubs do not know it.
+import structlog
+from grpc.aio import EOF, InternalError  # type: ignore[attr-defined]  # The stubs do not know it.
 
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Charge, Extend, Reserve
@@ -31,6 +32,8 @@ from earmark.server.validation import Requests
 from earmark.v1 import metering_service_pb2 as pb
 
 __all__ = ["MAX_FRAME_CALLS", "SessionStream"]
+
+_log = structlog.get_logger(__name__)
 
 MAX_FRAME_CALLS = 1_024
 _FRAME_RESULTS = 64
@@ -86,6 +89,8 @@ class SessionStream:
         try:
             await self._write(reader)
             reader.result()
+        except InternalError:
+            _log.debug("a session ended while it was written to or read from")  # The client has gone.
         finally:
             self._closed = True
             reader.cancel()
