@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
@@ -12,11 +15,14 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
-from earmark.embedded import EmbeddedEngine, lock_data_dir
+from earmark.embedded import EmbeddedEngine, EngineError, engine_pid, lock_data_dir
+from earmark.embedded.directory import EngineDirectory, try_lock
 
 __all__ = ["SharedEngine", "shared_engine"]
 
 T = TypeVar("T")
+
+_PREFIX = "earmark-shared-"
 
 
 class SharedEngine:
@@ -65,7 +71,8 @@ def shared_engine() -> Iterator[SharedEngine]:
     thread = threading.Thread(target=loop.run_forever, name="shared-engine", daemon=True)
     thread.start()
     try:
-        with tempfile.TemporaryDirectory(prefix="earmark-test-") as name, lock_data_dir(Path(name)):
+        _end_orphans()
+        with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, lock_data_dir(Path(name)):
             engine = EmbeddedEngine(
                 Path(name),
                 maxmemory=2**30,
@@ -81,3 +88,19 @@ def shared_engine() -> Iterator[SharedEngine]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _end_orphans() -> None:
+    """End the shared engines whose test run was killed: nobody holds their directory any more."""
+    for pid_file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/engine/engine.pid"):
+        data_dir = pid_file.parent.parent
+        with contextlib.suppress(EngineError), lock_data_dir(data_dir):
+            pid = engine_pid(data_dir)
+            if pid is not None and not _is_free(data_dir):
+                os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _is_free(data_dir: Path) -> bool:
+    with EngineDirectory(data_dir).open_lock() as lock:
+        return try_lock(lock)
