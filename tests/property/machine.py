@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import note
+from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -83,7 +83,8 @@ class Driver(RuleBasedStateMachine):
         before = len(self.store.stream)
         results = self.execute(operations, pause)
         for operation, result in zip(operations, results, strict=True):
-            note(f"{operation}\n    -> {result}")
+            if currently_in_test_context():
+                note(f"{operation}\n    -> {result}")
             match operation, result:
                 case (ApplyGrant() | VoidGrant() | Configure()) as change, Applied(fresh=True):
                     self.world.ledger.record(change)
