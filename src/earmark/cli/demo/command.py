@@ -1,8 +1,9 @@
-"""The command: start a sidecar, simulate, wait until all is settled, compare, stop, reconcile."""
+"""The command: start a sidecar, simulate, wait until all is settled, compare, reconcile, stop."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Mapping
@@ -68,8 +69,7 @@ def demo(
     note(f"{generations:,} generations of {len(workload.accounts)} accounts, seed {seed}")
     with ExitStack() as stack:
         data_dir = keep or Path(stack.enter_context(TemporaryDirectory(prefix="earmark-demo-")))
-        tallies, figures = _run(workload, data_dir)
-        report = _reconcile(data_dir)
+        tallies, figures, report = _run(workload, data_dir)
     problems = list(disagreements(figures, tallies))
     _print_accounts(figures, tallies)
     _print_verdict(figures, tallies, report)
@@ -81,25 +81,27 @@ def demo(
     print_line(f"Every figure agrees, to the microcredit. ({time.monotonic() - started:.1f} s)")
 
 
-def _run(workload: Workload, data_dir: Path) -> tuple[dict[str, Tally], dict[str, AccountFigures]]:
+def _run(
+    workload: Workload, data_dir: Path
+) -> tuple[dict[str, Tally], dict[str, AccountFigures], ReconciliationReport]:
     from earmark.cli.demo.simulation import simulate
     from earmark.testing import EarmarkServer, ServerDidNotStart
 
-    with progress_bar() as progress:
-        task = progress.add_task("starting a sidecar", total=None)
-        try:
-            with EarmarkServer(data_dir=data_dir, test_store="off", log_level="warning") as server:
-                progress.update(task, description="generations", total=len(workload.generations))
+    try:
+        with EarmarkServer(data_dir=data_dir, test_store="off", log_level="warning") as server:
+            with progress_bar() as progress:
+                task = progress.add_task("generations", total=len(workload.generations))
                 tallies = asyncio.run(simulate(server.address, workload, lambda: progress.advance(task)))
+                gc.collect()  # A closed channel disconnects when it is collected; until then it logs on stderr.
                 progress.update(task, description="waiting for crashed workers' holds to expire", total=None)
-                figures = _settled_figures(server.address, workload, tallies)
-        except ServerDidNotStart as error:
-            lines = str(error).splitlines()
-            raise CommandError(f"{lines[0]} {lines[-1]}", ExitStatus.UNAVAILABLE) from None
-    return tallies, figures
+                figures = _settled_figures(server.address, tallies)
+            return tallies, figures, _reconcile(data_dir)
+    except ServerDidNotStart as error:
+        lines = str(error).splitlines()
+        raise CommandError(f"{lines[0]} {lines[-1]}", ExitStatus.UNAVAILABLE) from None
 
 
-def _settled_figures(address: str, workload: Workload, tallies: Mapping[str, Tally]) -> dict[str, AccountFigures]:
+def _settled_figures(address: str, tallies: Mapping[str, Tally]) -> dict[str, AccountFigures]:
     """Return the figures once they agree: when the last hold and the promotion expired, and SQL has every entry.
 
     If they never do, the figures as they stood at the end, which will say so.
@@ -108,12 +110,11 @@ def _settled_figures(address: str, workload: Workload, tallies: Mapping[str, Tal
     from earmark.cli.demo.figures import disagreements, read_figures
 
     deadline = time.monotonic() + SETTLING_SECONDS
-    expiring = {plan.account_id for plan in workload.accounts if any(grant.seconds for grant in plan.grants)}
     with Connection(address, None, 10.0) as connection:
         while True:
             figures = {account_id: read_figures(connection, account_id) for account_id in tallies}
-            due = all(figures[account_id].expired for account_id in expiring)
-            if (due and not any(disagreements(figures, tallies))) or time.monotonic() > deadline:
+            waits = any(seen.expires for seen in figures.values()) or any(disagreements(figures, tallies))
+            if not waits or time.monotonic() > deadline:
                 return figures
             time.sleep(_POLL_SECONDS)
 

@@ -25,6 +25,8 @@ class AccountFigures:
     available: int
     reserved: int
     lifetime_charged: int
+    expires: bool = False
+    """Whether something of what is available will expire."""
     sums: Counter[str] = field(default_factory=Counter)
     """Of the amounts of the ledger's entries, by kind."""
     endings: Counter[Ending] = field(default_factory=Counter)
@@ -58,7 +60,11 @@ def read_figures(connection: Connection, account_id: str) -> AccountFigures:
 
     balance = connection.call(connection.metering.GetBalance, GetBalanceRequest(account_id=account_id)).balance
     figures = AccountFigures(
-        account_id, balance.available_micros, balance.reserved_micros, balance.lifetime_charged_micros
+        account_id,
+        balance.available_micros,
+        balance.reserved_micros,
+        balance.lifetime_charged_micros,
+        balance.HasField("next_expire_time"),
     )
     expected = count(1)
     for part in connection.stream(connection.ledger.ExportLedger, ExportLedgerRequest(account_id=account_id)):
