@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.domain.ids import reservation_digest
+from earmark.domain.ids import ContentDigest, reservation_digest
 from earmark.domain.states import GrantKind, OveragePolicy
 from earmark.embedded import EmbeddedEngine, lock_data_dir
 from earmark.engine.batcher import BatcherOptions
@@ -24,9 +24,10 @@ from earmark.ledger.database import Ledger
 from earmark.ledger.models import NewAccount, NewGrant, Written
 from tests.support.waiting import wait_until
 
-__all__ = ["Stack", "open_stack"]
+__all__ = ["CONTENT", "CREDIT", "PATIENT", "Stack", "done", "open_stack", "reservation"]
 
 CREDIT = 1_000_000
+CONTENT = ContentDigest("content")
 PATIENT = EngineOptions(batcher=BatcherOptions(timeout_micros=5_000_000))
 """For tests that are not about the time-out: a busy machine is no failure."""
 
@@ -43,13 +44,13 @@ class Stack:
 
     async def account(self, account_id: str, credits: int) -> None:
         """Create an account with one grant that never expires."""
-        await self.ledger.accounts.create(NewAccount(account_id), "create", "c")
+        await self.ledger.accounts.create(NewAccount(account_id), "create", CONTENT)
         await self.grant(account_id, credits)
 
     async def grant(self, account_id: str, credits: int, *, request_id: str = "grant", expire_time: int = 0) -> None:
         """Give credits, in SQL and in Redis."""
         grant = NewGrant(kind=GrantKind.FREE, amount=credits * CREDIT, acquire_time=1, expire_time=expire_time)
-        ticket = await self.ledger.accounts.record_grant(account_id, request_id, "c", grant)
+        ticket = await self.ledger.accounts.record_grant(account_id, request_id, CONTENT, grant)
         await self.engine.execute(ticket.operation)
 
     async def reserve(
@@ -116,7 +117,7 @@ def reservation(account_id: str, request_id: str, credits: int, *, wait: float =
     return Reserve(
         account_id=account_id,
         digest=reservation_digest(account_id, request_id),
-        content="content",
+        content=CONTENT,
         amount=credits * CREDIT,
         min_amount=credits * CREDIT,
         ttl=60_000_000,

@@ -56,7 +56,7 @@ def content_digest(content: bytes) -> ContentDigest:
 
 
 def format_reservation_id(account_id: str, digest: ReservationDigest) -> str:
-    """Return the public id: opaque, at most 256 characters; it carries account and digest, so routing needs no look-up."""
+    """Return the public id: opaque, at most 256 characters. It carries account and digest: routing needs no look-up."""
     raw_digest = urlsafe_b64decode(digest + "==")
     return _text(_ID_VERSION + raw_digest + account_id.encode())
 

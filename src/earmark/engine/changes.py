@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 import structlog
@@ -96,7 +96,7 @@ class Changes:
             for event in events:
                 event.set()
 
-    async def watch(self, account_id: str) -> AsyncIterator[BalanceView]:
+    async def watch(self, account_id: str) -> AsyncGenerator[BalanceView]:
         """Yield the balance at once, then the latest after every change; a slow consumer skips, never queues.
 
         Raises:

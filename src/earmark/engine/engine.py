@@ -7,7 +7,7 @@ to who asked, a miss goes to `Residence`, a wait to the `WaitingRoom`, and what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field
 
 from earmark.domain.ids import partition_of
@@ -142,7 +142,7 @@ class Engine:
         cancel = CancelWait(operation.account_id, ticket_of(operation), operation.owner)
         self.submit(cancel, lambda _: None)
 
-    def watch(self, account_id: str) -> AsyncIterator[BalanceView]:
+    def watch(self, account_id: str) -> AsyncGenerator[BalanceView]:
         """See `Metering.watch`."""
         return self._changes.watch(account_id)
 

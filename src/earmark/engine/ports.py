@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from earmark.domain.ids import ReservationDigest
@@ -62,6 +62,6 @@ class Metering(Protocol):
         """The same as a coroutine; raises the `EarmarkError`."""
         ...
 
-    def watch(self, account_id: str) -> AsyncIterator[BalanceView]:
+    def watch(self, account_id: str) -> AsyncGenerator[BalanceView]:
         """Yield the balance at once, then the latest after every change, whoever made it."""
         ...

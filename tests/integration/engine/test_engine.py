@@ -89,7 +89,7 @@ async def test_waiters_go_on_in_order_of_arrival(stack: Stack) -> None:
         tasks.append(asyncio.create_task(wait_for(name)))
 
         async def queued(count: int = number) -> bool:
-            return await stack.store.command("ZCARD", waiters) == count
+            return int(await stack.store.command("ZCARD", waiters)) == count
 
         await wait_until(queued)
     done(await stack.commit("acme", "first", 6))
@@ -112,7 +112,7 @@ async def test_a_cancelled_waiter_leaves_the_queue(stack: Stack) -> None:
     task = asyncio.create_task(stack.engine.execute(reservation("acme", "r", 11, wait=30, owner="o")))
 
     async def queued(count: int) -> bool:
-        return await stack.store.command("ZCARD", waiters) == count
+        return int(await stack.store.command("ZCARD", waiters)) == count
 
     await wait_until(lambda: queued(1))
     task.cancel()

@@ -18,7 +18,7 @@ from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import RefusalCode, Refused
 from earmark.errors import EarmarkError, NotFound, Reason, Unavailable
 from earmark.jobs.recovery import Recovery, StoreMismatchError
-from tests.support.stack import CREDIT, Stack, done, open_stack
+from tests.support.stack import CONTENT, CREDIT, Stack, done, open_stack
 from tests.support.waiting import wait_until
 
 
@@ -169,7 +169,7 @@ async def test_a_grant_and_a_suspension_of_the_lost_history_are_there_again(stac
     stack.save_redis(tmp_path / "data", "older")
     await stack.start_redis()
     await stack.grant("acme", 50, request_id="second")
-    ticket = await stack.ledger.accounts.set_suspended("acme", "suspend", "c", suspended=True)
+    ticket = await stack.ledger.accounts.set_suspended("acme", "suspend", CONTENT, suspended=True)
     await stack.engine.execute(ticket.operation)
     await stack.flush()
     await stack.kill_redis()
