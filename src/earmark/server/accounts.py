@@ -55,6 +55,9 @@ class _BeforeGrant(msgspec.Struct, frozen=True, array_like=True):
 class AccountServicer(rpc.AccountServiceServicer):
     """The servicer."""
 
+    needs_store = False
+    """SQL comes first here; what Redis must do says so itself."""
+
     def __init__(
         self,
         engine: Metering,

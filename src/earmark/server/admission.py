@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from earmark.errors import EarmarkError, Reason, error
+from earmark.errors import EarmarkError, InvalidRequest, Reason, error
 from earmark.server.counts import CallCounts
 
 __all__ = ["Admission"]
@@ -17,7 +17,9 @@ _POLL_SECONDS = 0.02
 class Admission:
     """The state of one server's door. Used from its event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, store_is_up: Callable[[], bool]) -> None:
+        self.store_is_up = store_is_up
+        """Whether Redis can be asked now."""
         self.draining = False
         """Whether Reserve and Charge are refused."""
         self.calls = 0
@@ -32,6 +34,15 @@ class Admission:
     def refusal() -> EarmarkError:
         """Return what a Reserve or Charge gets while draining."""
         return error(Reason.DRAINING, "this server is shutting down: repeat the call with the same ids at another one")
+
+    def precede(self, failure: EarmarkError) -> EarmarkError:
+        """Return what comes before a malformed request in the order of precedence: the store that is away.
+
+        Looked at only once a request has failed, so that the good ones do not pay for the question.
+        """
+        if isinstance(failure, InvalidRequest) and not self.store_is_up():
+            return error(Reason.STORE_UNAVAILABLE, "the credit store cannot be reached: repeat with the same ids")
+        return failure
 
     def note_hold(self, digest: str, expire_time: int) -> None:
         """Note a reservation that was given out over a unary call: its Commit will come as a call of its own.

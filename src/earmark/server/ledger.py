@@ -13,7 +13,7 @@ from earmark.ledger.entries import Entries
 from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
 from earmark.server import checks
 from earmark.server.admission import Admission
-from earmark.server.paging import decode_token, encode_token
+from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
 from earmark.server.replies import fill_time
 from earmark.server.unary import Context, stream, unary
 from earmark.server.validation import Requests
@@ -30,6 +30,8 @@ _OUTCOMES: dict[int, str] = {number: text for text, number in ledger.LedgerEntry
 
 class LedgerServicer(rpc.LedgerServiceServicer):
     """The servicer."""
+
+    needs_store = False
 
     def __init__(self, entries: Entries, requests: Requests, admission: Admission) -> None:
         self.admission = admission
@@ -48,10 +50,14 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         # One more than asked for tells whether there is a next page.
         entries = await self._entries.list(entry_filter, size + 1, before)
         response = pb.ListLedgerEntriesResponse()
-        for entry in entries[:size]:
-            fill_entry(response.entries.add(), entry)
-        if len(entries) > size:
-            response.next_page_token = encode_token(entries[size - 1].position, query)
+        shown, room = 0, MAX_PAGE_BYTES
+        while shown < min(size, len(entries)) and room > 0:
+            row = response.entries.add()
+            fill_entry(row, entries[shown])
+            shown += 1
+            room -= row.ByteSize()
+        if len(entries) > shown:
+            response.next_page_token = encode_token(entries[shown - 1].position, query)
         return response
 
     @stream
@@ -61,9 +67,14 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         """Stream all entries, oldest first. One chunk is in memory at a time: gRPC takes the next when it can send."""
         entry_filter = self._filter(request.account_id, request.filter)
         async for entries in self._entries.export(entry_filter, _CHUNK):
-            response = pb.ExportLedgerResponse()
+            response, room = pb.ExportLedgerResponse(), MAX_PAGE_BYTES
             for entry in entries:
-                fill_entry(response.entries.add(), entry)
+                if room <= 0:
+                    yield response
+                    response, room = pb.ExportLedgerResponse(), MAX_PAGE_BYTES
+                row = response.entries.add()
+                fill_entry(row, entry)
+                room -= row.ByteSize()
             yield response
 
     def _filter(self, account_id: str, given: pb.LedgerFilter) -> EntryFilter:

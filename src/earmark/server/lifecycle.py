@@ -69,7 +69,7 @@ class SidecarServer:
         pricing: Pricing | None = None,
     ) -> None:
         """`store_is_up` says whether Redis can be asked now: health follows it."""
-        self.admission = Admission()
+        self.admission = Admission(store_is_up)
         self._store_is_up = store_is_up
         self._listeners = Listeners(options.listen, reuse_port=options.reuse_port)
         self._server = grpc.aio.server(options=_channel_options(options))

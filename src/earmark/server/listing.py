@@ -10,13 +10,15 @@ from earmark.engine.results import HoldsRead, ReservationView
 from earmark.errors import Internal, Reason, Unavailable
 from earmark.ledger.entries import Entries
 from earmark.server.completion import ended_view
-from earmark.server.paging import decode_token, encode_token
+from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
 from earmark.server.ports import ServingEngine
 from earmark.server.unary import execute
 
 __all__ = ["ReservationPages"]
 
 _LOOK_AT = 1_000
+_ROW_BYTES = 500
+"""What a reservation takes on the wire beside its details."""
 _MAX_LOOKS = 10
 """A page looks at 10,000 holds of the partition at most: beyond that it comes short, with a successor."""
 
@@ -27,6 +29,10 @@ class _Position(msgspec.Struct, frozen=True, array_like=True):
     after_member: str = ""
     before_entry: int = 0
     """0 for the start."""
+
+
+_Rows = list[tuple[ReservationView, _Position]]
+"""Reservations, each with the position of what comes after it."""
 
 
 class ReservationPages:
@@ -43,59 +49,58 @@ class ReservationPages:
             EarmarkError: the account does not exist, a store is away, the token is not one of this query.
         """
         query = ("ListReservations", account_id, state)
+        position: _Position | None
         if token:
             position = decode_token(token, _Position, query)
         else:
             await execute(self._engine, ReadBalance(account_id))  # Says so if there is no such account.
             position = _Position(ended=state not in (0, ReservationState.ACTIVE))
+        rows: _Rows = []
         if not position.ended:
-            views, next_position = await self._active(account_id, size, position)
-            if next_position is None and state == 0:
-                views, next_position = await self._fill_up(account_id, size, views)
-        else:
-            views, next_position = await self._ended(account_id, state, size, position)
-        return views, encode_token(next_position, query) if next_position else ""
+            rows, position = await self._active(account_id, size, position)
+            if position is None and state == 0:
+                position = _Position(ended=True)
+        if position is not None and position.ended and len(rows) < size:
+            try:
+                ended, position = await self._ended(account_id, state, size - len(rows), position)
+            except Unavailable:
+                if not rows:
+                    raise
+                ended = []  # SQL is away: the active ones are shown, the token leads to the others.
+            rows += ended
+        shown, room = 0, MAX_PAGE_BYTES
+        while shown < len(rows) and room > 0:
+            room -= _ROW_BYTES + len(rows[shown][0].details.encode())
+            shown += 1
+        if shown < len(rows):
+            position = rows[shown - 1][1]
+        return [view for view, _ in rows[:shown]], encode_token(position, query) if position else ""
 
-    async def _active(
-        self, account_id: str, size: int, position: _Position
-    ) -> tuple[list[ReservationView], _Position | None]:
+    async def _active(self, account_id: str, size: int, position: _Position) -> tuple[_Rows, _Position | None]:
         partition = self._engine.partition_of(account_id)
-        found: list[ReservationView] = []
+        rows: _Rows = []
         after_time, after_member = position.after_time, position.after_member
         for _ in range(_MAX_LOOKS):
             read = await self._engine.execute_on(partition, ListHolds(account_id, after_time, after_member, _LOOK_AT))
             if not isinstance(read, HoldsRead):
                 raise Internal(Reason.INTERNAL, f"the store answered a list with {type(read).__name__}")
-            found.extend(read.reservations)
-            if len(found) > size:
-                last = found[size - 1]
-                return found[:size], _Position(ended=False, after_time=last.expire_time, after_member=last.digest)
+            rows += [(view, _after_active(view)) for view in read.reservations]
+            if len(rows) > size:
+                return rows[:size], rows[size - 1][1]
             after_time, after_member = read.next_time, read.next_member
             if not after_member:
-                return found, None
-        return found, _Position(ended=False, after_time=after_time, after_member=after_member)
-
-    async def _fill_up(
-        self, account_id: str, size: int, active: list[ReservationView]
-    ) -> tuple[list[ReservationView], _Position | None]:
-        """Fill the page of the last active ones up with ended ones; without those while SQL is away."""
-        try:
-            ended, next_position = await self._ended(account_id, 0, size - len(active), _Position(ended=True))
-        except Unavailable:
-            if not active:
-                raise
-            return active, _Position(ended=True)
-        return active + ended, next_position
+                return rows, None
+        return rows, _Position(ended=False, after_time=after_time, after_member=after_member)
 
     async def _ended(
         self, account_id: str, state: int, size: int, position: _Position
-    ) -> tuple[list[ReservationView], _Position | None]:
+    ) -> tuple[_Rows, _Position | None]:
         wanted = ReservationState(state) if state else None
-        if size == 0:
-            return [], position
         # One more than asked for tells whether there is a next page.
         ended = await self._entries.ended_reservations(account_id, wanted, size + 1, position.before_entry or None)
-        views = [ended_view(each) for each in ended[:size]]
-        if len(ended) <= size:
-            return views, None
-        return views, _Position(ended=True, before_entry=ended[size - 1].entry_number)
+        rows = [(ended_view(each), _Position(ended=True, before_entry=each.entry_number)) for each in ended[:size]]
+        return rows, rows[-1][1] if len(ended) > size else None
+
+
+def _after_active(view: ReservationView) -> _Position:
+    return _Position(ended=False, after_time=view.expire_time, after_member=view.digest)

@@ -42,6 +42,8 @@ _STATES: dict[int, str] = {number: text for text, number in reservations.Reserva
 class MeteringServicer(rpc.MeteringServiceServicer):
     """The servicer."""
 
+    needs_store = True
+
     def __init__(
         self,
         engine: ServingEngine,

@@ -11,7 +11,10 @@ import msgspec
 from earmark.errors import EarmarkError
 from earmark.server import checks
 
-__all__ = ["decode_token", "encode_token"]
+__all__ = ["MAX_PAGE_BYTES", "decode_token", "encode_token"]
+
+MAX_PAGE_BYTES = 3 * 2**20
+"""Of one message: clients accept 4 MiB unless told otherwise, so a page of very wide rows comes shorter."""
 
 _VERSION = 1
 _MAX_TOKEN = 1_024

@@ -144,7 +144,7 @@ class SessionStream:
                 case _:
                     raise checks.invalid("call", "is missing, or of a kind that this release does not know")
         except EarmarkError as failure:
-            self._put_status(sequence, which, failure)
+            self._put_status(sequence, which, self._admission.precede(failure))
             return
         except Exception as failure:  # noqa: BLE001 - the boundary: a bug ends one call, not its neighbours
             self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))

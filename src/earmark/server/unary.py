@@ -45,6 +45,8 @@ class Counted(Protocol):
     """A servicer with a door."""
 
     admission: Admission
+    needs_store: bool
+    """Whether its calls need Redis."""
 
 
 S = TypeVar("S", bound=Counted)
@@ -77,12 +79,13 @@ def unary(method: Callable[[S, Q, Context], Awaitable[A]]) -> Callable[[S, Q, Co
             response = await method(servicer, request, context)
             answered[rpc, "OK"] += 1
             return response
-        except EarmarkError as failure:
+        except EarmarkError as refused:
+            failure = admission.precede(refused) if servicer.needs_store else refused
             answered[rpc, failure.reason] += 1
             await fail(context, failure)
-        except Exception as failure:  # noqa: BLE001 - the boundary: a bug ends one call, not the server
+        except Exception as bug:  # noqa: BLE001 - the boundary: a bug ends one call, not the server
             answered[rpc, Reason.INTERNAL] += 1
-            await fail(context, unexpected(failure, rpc))
+            await fail(context, unexpected(bug, rpc))
         finally:
             admission.calls -= 1
 

@@ -337,3 +337,19 @@ async def test_an_ended_reservation_is_whole_after_its_record_shrank(sidecar: Si
     assert again.reservation == committed
     got = await sidecar.metering.GetReservation(metering.GetReservationRequest(reservation_id=held.reservation_id))
     assert got.reservation == committed
+
+
+async def test_pages_of_wide_rows_fit_a_message(sidecar: Sidecar) -> None:
+    await sidecar.account(credits=100)
+    wide = {f"{number:064}": "日" * 256 for number in range(16)}
+    for number in range(300):
+        await sidecar.reserve(f"r{number}", labels=wide, attributes=wide, amount_micros=1)
+    request = metering.ListReservationsRequest(account_id="acme", page_size=1_000)
+    seen = 0
+    while True:
+        page = await sidecar.metering.ListReservations(request)
+        seen += len(page.reservations)
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    assert seen == 300

@@ -119,6 +119,8 @@ async def test_with_redis_away_calls_say_so_in_time_and_go_on_by_themselves(
         refused = await refusal(sidecar.reserve(f"during{number}"))
         assert (refused.code, refused.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
         assert time.perf_counter() - begun < 0.1
+    # The store comes before the form of a request.
+    assert (await refusal(sidecar.reserve(""))).reason == "STORE_UNAVAILABLE"
     await asyncio.to_thread(start_again, engine)
     await wait_until(lambda: _is(sidecar, Health.SERVING))
     await sidecar.reserve("after")
