@@ -23,7 +23,9 @@ from tests.support.postgres import PostgresServer, shared_postgres
 from tests.support.stack import CREDIT, Stack, done, open_stack
 from tests.support.waiting import wait_until
 
-BRISK = FlusherOptions(rest_seconds=0.02, lease_micros=400_000, look_seconds=0.2, retry_stopped_seconds=0.2)
+BRISK = FlusherOptions(
+    rest_seconds=0.02, longest_rest_seconds=0.02, lease_micros=400_000, look_seconds=0.2, retry_stopped_seconds=0.2
+)
 
 
 @pytest.fixture

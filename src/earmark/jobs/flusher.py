@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from time import monotonic
+from time import monotonic, time_ns
 
 import structlog
 
@@ -52,8 +52,10 @@ class FlusherOptions:
     """Stream elements that one read brings: more would keep the event loop from the hot path."""
     shrink_chunk: int = 200
     """Records that one ConfirmFlush shrinks: the script's time is the hot path's."""
-    rest_seconds: float = 0.2
+    rest_seconds: float = 0.4
     """Between two flushes of a partition that has little to flush: many small transactions cost more than they give."""
+    longest_rest_seconds: float = 0.6
+    """The same where SQL is slow: twice what flushing all held partitions takes, but no longer than this."""
     lease_micros: int = 5_000_000
     trim_lag_micros: int = 15 * 60 * 1_000_000
     streams_percent: int = 20
@@ -107,6 +109,8 @@ class _Slot:
     caught_up: float = 0.0
     """When the end of the stream was last in SQL, by the clock of `monotonic`."""
     trimmer: Trimmer = field(default_factory=Trimmer)
+    confirmed: bool = True
+    """Whether Redis knows of `flushed`. It is not urgent, and each call that writes is one more sync of its log."""
     owed: list[str] = field(default_factory=list)
     """Digests that are flushed and not shrunk yet."""
 
@@ -235,8 +239,12 @@ class Flusher:
     async def _drain(self, slot: _Slot) -> None:
         while True:
             async with slot.lock:
-                if not await self._turn(slot):
-                    return
+                if await self._turn(slot):
+                    continue
+                if slot.flushed is not None and not slot.confirmed:
+                    with contextlib.suppress(EarmarkError):  # whoever is next will tell
+                        await self._confirm(slot)
+                return
 
     async def _turn(self, slot: _Slot) -> bool:
         """Flush one batch; returns whether there may be more at once."""
@@ -272,8 +280,6 @@ class Flusher:
         elements, more = await self._read(partition, slot.flushed)
         if not elements:
             slot.stopped, slot.caught_up = False, asked
-            if slot.owed:
-                await self._confirm(slot, slot.flushed)
             return False
         lost = await self._lost_before(partition, slot.flushed, elements[0][1].first_seq)
         if lost:
@@ -286,12 +292,16 @@ class Flusher:
                 slot.flushed = outcome.flushed_seq
                 if not more:
                     slot.caught_up = asked
-                    slot.rest_until = monotonic() + self._options.rest_seconds
+                    slot.rest_until = monotonic() + self._rest(monotonic() - asked)
                 self._metrics.flushed.inc(outcome.entries)
                 self._metrics.passed_over.inc(outcome.passed_over)
                 self._metrics.batch.observe(sum(len(element.records) for _, element in elements))
                 slot.owed += _digests(elements)
-                await self._confirm(slot, outcome.flushed_seq, elements)
+                slot.confirmed = False
+                # By the clocks of two machines, perhaps: a metric may be a little wrong.
+                self._metrics.lag.observe(max(0.0, (time_ns() // 1000 - elements[0][1].now) / 1e6))
+                if more or len(slot.owed) >= self._options.shrink_chunk:
+                    await self._confirm(slot)
                 return more
             case Fenced(position=position):
                 self._metrics.fenced.inc()
@@ -311,7 +321,7 @@ class Flusher:
             await self._ledger.partitions.raise_epoch(slot.partition, position.epoch, epoch)
         first = await self._store.read_stream(slot.partition, 0, 1)
         slot.trimmer.begin(first[0][0] if first else 0)
-        await self._confirm(slot, position.flushed_seq)
+        slot.confirmed = False
         return position.flushed_seq
 
     async def _read(self, partition: int, after: int) -> tuple[list[tuple[int, StreamElement]], bool]:
@@ -347,9 +357,10 @@ class Flusher:
             f"{flushed + 1} to {first_seq - 1} are lost"
         )
 
-    async def _confirm(self, slot: _Slot, flushed: int, elements: Elements = ()) -> None:
+    async def _confirm(self, slot: _Slot) -> None:
         """Tell Redis what SQL holds; shrink what is flushed, trim what is old."""
-        partition, chunk = slot.partition, self._options.shrink_chunk
+        partition, chunk, flushed = slot.partition, self._options.shrink_chunk, slot.flushed
+        assert flushed is not None
         while True:
             trim_before = slot.trimmer.trim_before(self._engine.now(partition), self._trim_lag.current)
             some = tuple(slot.owed[:chunk])
@@ -361,13 +372,16 @@ class Flusher:
                 raise
             del slot.owed[:chunk]
             slot.trimmer.done(trim_before)
-            if elements:
-                now = self._engine.now(partition)
-                slot.trimmer.flushed(now, flushed)
-                self._metrics.lag.observe(max(0.0, (now - elements[0][1].now) / 1e6))
-                elements = ()
+            if not slot.confirmed:
+                slot.confirmed = True
+                slot.trimmer.flushed(self._engine.now(partition), flushed)
             if not slot.owed:
                 return
+
+    def _rest(self, turn_seconds: float) -> float:
+        """Return how long a partition rests after a turn that took so long."""
+        round_seconds = turn_seconds * sum(slot.flushed is not None for slot in self._slots) / self._options.workers
+        return max(self._options.rest_seconds, min(2 * round_seconds, self._options.longest_rest_seconds))
 
     def _stop(self, slot: _Slot, problem: str) -> None:
         """Leave the partition alone for a while; the others go on."""
@@ -390,8 +404,8 @@ class Flusher:
                     next_look = monotonic() + self._options.look_seconds
                     await self._look_at_memory()
                     await self._look_at_positions()
-                for slot in held:
-                    await self._trim_idle(slot)
+                # All together: they reach Redis as one write, which it syncs once.
+                await asyncio.gather(*(self._confirm_idle(slot) for slot in held))
 
     async def _look_at_memory(self) -> None:
         info: bytes = await self._store.command("INFO", "memory")
@@ -405,22 +419,23 @@ class Flusher:
 
     async def _look_at_positions(self) -> None:
         """Notice that SQL was restored, also where nothing is being flushed."""
+        known = [slot.flushed for slot in self._slots]  # before SQL is asked: meanwhile they go on
         positions = await self._ledger.partitions.read_all()
-        for slot in self._slots:
+        for slot, flushed in zip(self._slots, known, strict=True):
             position = positions.get(slot.partition, PartitionPosition(0, 0))
-            if slot.flushed is not None and position.flushed_seq < slot.flushed and not slot.lock.locked():
-                _log.warning("SQL was restored", partition=slot.partition, was=slot.flushed, now=position.flushed_seq)
+            if flushed is not None and position.flushed_seq < flushed and not slot.lock.locked():
+                _log.warning("SQL was restored", partition=slot.partition, was=flushed, now=position.flushed_seq)
                 slot.flushed = None
                 self._wake(slot)
 
-    async def _trim_idle(self, slot: _Slot) -> None:
+    async def _confirm_idle(self, slot: _Slot) -> None:
+        """Confirm what a turn left unconfirmed, and trim what has grown old since."""
         if slot.flushed is None or slot.lock.locked():
             return
         async with slot.lock:
-            trim_before = slot.trimmer.trim_before(self._engine.now(slot.partition), self._trim_lag.current)
-            if trim_before:
-                await self._engine.execute_on(slot.partition, ConfirmFlush(slot.flushed, trim_before, ()))
-                slot.trimmer.done(trim_before)
+            now = self._engine.now(slot.partition)
+            if not slot.confirmed or slot.trimmer.trim_before(now, self._trim_lag.current):
+                await self._confirm(slot)
 
 
 def _digests(elements: Elements) -> list[str]:

@@ -20,7 +20,9 @@ from earmark.ledger.models import EntryFilter
 from tests.support.stack import CREDIT, Stack, done
 from tests.support.waiting import wait_until
 
-BRISK = FlusherOptions(rest_seconds=0.02, lease_micros=600_000, look_seconds=0.2, retry_stopped_seconds=0.2)
+BRISK = FlusherOptions(
+    rest_seconds=0.02, longest_rest_seconds=0.02, lease_micros=600_000, look_seconds=0.2, retry_stopped_seconds=0.2
+)
 
 
 @contextlib.asynccontextmanager

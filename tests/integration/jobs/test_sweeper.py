@@ -25,7 +25,7 @@ from tests.support.stack import CREDIT, Stack, done
 from tests.support.waiting import wait_until
 
 OPTIONS = JobsOptions(
-    flusher=FlusherOptions(rest_seconds=0.02),
+    flusher=FlusherOptions(rest_seconds=0.02, longest_rest_seconds=0.02),
     relay=RelayOptions(interval_seconds=0.05, patience_seconds=0.1),
     evictor=EvictorOptions(interval_seconds=0.05, above_percent=0),
 )
