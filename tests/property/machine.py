@@ -21,7 +21,7 @@ from earmark.engine.operations import (
     VoidGrant,
 )
 from earmark.engine.results import Applied, Result, Waiting
-from tests.property import intents as tries
+from tests.property import strategies as tries
 from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, World
 
 START = 1_700_000_000 * SECOND

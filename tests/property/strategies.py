@@ -1,0 +1,202 @@
+"""What the machines choose from: mixes of intents, each for one kind of trouble."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from earmark.credits import MAX_MICROS
+from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
+from earmark.engine.operations import ABSENT
+from tests.property.intents import (
+    HOUR,
+    MILLISECOND,
+    MINUTE,
+    REQUESTS,
+    SECOND,
+    USERS,
+    TryAgain,
+    TryCancel,
+    TryCharge,
+    TryCommit,
+    TryConfigure,
+    TryEvict,
+    TryExtend,
+    TryFlush,
+    TryForeign,
+    TryGrant,
+    TryLease,
+    TryLoad,
+    TryRead,
+    TryRebuild,
+    TryRelease,
+    TryReserve,
+    TryRestore,
+    TryRetire,
+    TryVoid,
+)
+
+accounts = st.sampled_from((0, 0, 0, 0, 1, 2, 3))
+one_account = st.just(0)
+requests = st.one_of(st.integers(0, REQUESTS - 1), st.integers(REQUESTS, 500))
+targets = st.integers(0, 3 * REQUESTS)
+small = st.integers(0, 120)
+amounts = st.one_of(small, small, small, st.sampled_from((0, 1, 300, 2**31, MAX_MICROS - 1, MAX_MICROS)))
+minimums = st.one_of(st.none(), st.integers(0, 60))
+no_wait = st.just(0)
+waits = st.sampled_from((0, 0, 0, 2 * SECOND, 20 * SECOND))
+owners = st.sampled_from(("o1", "o2"))
+nobody = st.just("")
+users = st.sampled_from(USERS)
+ttls = st.sampled_from((SECOND, 5 * SECOND, MINUTE, HOUR, 24 * HOUR))
+longer = st.sampled_from((0, 5 * SECOND, HOUR, 24 * HOUR))
+policies = st.sampled_from(OveragePolicy)
+lives = st.sampled_from((None, None, -SECOND, 0, 2 * SECOND, MINUTE, 8 * 24 * HOUR))
+no = st.sampled_from((False,))
+rarely = st.sampled_from((False,) * 7 + (True,))
+often = st.sampled_from((True, True, False))
+in_order = st.just(0)
+skews = st.sampled_from((0, 0, 0, 0, 0, -1, 1))
+members = st.lists(st.sampled_from(USERS[1:]), max_size=2, unique=True).map(tuple)
+kinds = st.sampled_from(GrantKind)
+actuals = st.one_of(st.just(ABSENT), st.just(ABSENT), amounts)
+reads = st.builds(TryRead, accounts, st.one_of(st.none(), requests))
+
+spending = st.one_of(
+    st.builds(TryReserve, accounts, requests, amounts, minimums, ttls, users, waits, owners, rarely),
+    st.builds(TryReserve, accounts, requests, small, st.none(), ttls, nobody, no_wait, owners, no),
+    st.builds(TryCharge, accounts, requests, amounts, minimums, policies, users, waits, owners, rarely),
+    st.builds(TryCommit, accounts, targets, actuals, policies),
+    st.builds(TryCommit, accounts, targets, st.one_of(st.just(ABSENT), small), policies),
+    st.builds(TryRelease, accounts, targets, rarely),
+    st.builds(TryExtend, accounts, targets, st.integers(0, 2), longer, st.one_of(st.just(0), small), waits, owners),
+    st.builds(TryCancel, accounts, requests, owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
+    st.builds(TryForeign, accounts, accounts, requests, st.booleans()),
+    reads,
+)
+grants = st.builds(
+    TryGrant,
+    accounts,
+    st.one_of(small, small, small, amounts),
+    kinds,
+    st.sampled_from((100, 100, 50)),
+    lives,
+    st.sampled_from((256, 256, 3)),
+    skews,
+)
+voids = st.builds(TryVoid, accounts, st.integers(1, 4), skews)
+configurations = st.builds(
+    TryConfigure,
+    accounts,
+    rarely,
+    st.sampled_from((Enforcement.BLOCK, Enforcement.BLOCK, Enforcement.OBSERVE)),
+    st.sampled_from((0, 40, 1000, 1000)),
+    st.one_of(st.just(()), st.just(()), members),
+    members,
+    skews,
+)
+administration = st.one_of(grants, voids, configurations)
+residence = st.one_of(
+    st.builds(TryLoad, accounts, rarely),
+    st.builds(TryLoad, accounts, no),
+    st.builds(TryRestore, accounts, targets, rarely),
+    st.builds(TryEvict, accounts, often, st.sampled_from((0, 0, 0, 1))),
+    st.builds(TryFlush, st.sampled_from((0, 0, 0, 2)), st.booleans()),
+    st.builds(TryRetire, st.sampled_from((0, 1, 100))),
+    st.builds(TryLease, st.sampled_from(("flush", "sweep")), owners, st.sampled_from((0, SECOND, MINUTE))),
+)
+everything = st.one_of(spending, spending, spending, administration, residence)
+pauses = st.sampled_from(
+    (0, 0, 0, 0, 1, MILLISECOND, MILLISECOND, SECOND, 2 * SECOND, 6 * SECOND, MINUTE, MINUTE, HOUR, 25 * HOUR)
+)
+
+# Few credits and many who want them.
+queueing_waits = st.sampled_from((0, 3 * SECOND, 20 * SECOND, 20 * SECOND))
+queueing = st.one_of(
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, queueing_waits, owners, rarely),
+    st.builds(TryReserve, one_account, requests, st.just(40), st.none(), ttls, nobody, queueing_waits, owners, no),
+    st.builds(TryCharge, one_account, requests, st.just(50), minimums, policies, nobody, queueing_waits, owners, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, queueing_waits, owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
+    st.builds(TryCommit, one_account, targets, st.just(ABSENT), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryCancel, one_account, requests, owners),
+    st.builds(TryGrant, one_account, st.just(30), kinds, st.just(100), st.none(), st.just(256), in_order),
+    st.builds(
+        TryConfigure,
+        one_account,
+        rarely,
+        st.just(Enforcement.BLOCK),
+        st.sampled_from((0, 20)),
+        *[st.just(())] * 2,
+        in_order,
+    ),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, no),
+    st.builds(TryLoad, one_account, no),
+)
+short_pauses = st.sampled_from((0, 0, MILLISECOND, SECOND, SECOND, 2 * SECOND, 4 * SECOND, 6 * SECOND))
+
+# More grants than a document keeps in its head.
+hoarding = st.one_of(
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.integers(1, 9), lives, st.just(256), in_order),
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.just(5), st.none(), st.just(256), in_order),
+    st.builds(TryVoid, one_account, st.integers(1, 40), in_order),
+    st.builds(TryReserve, one_account, requests, st.integers(0, 60), minimums, ttls, nobody, no_wait, owners, rarely),
+    st.builds(
+        TryCharge, one_account, requests, st.integers(0, 30), minimums, policies, nobody, no_wait, owners, rarely
+    ),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 60), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, st.integers(0, 20), no_wait, owners),
+    st.builds(TryRead, one_account, st.none()),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryLoad, one_account, no),
+)
+hoard = st.lists(
+    st.builds(TryGrant, one_account, st.integers(1, 9), kinds, st.integers(1, 9), lives, st.just(256), in_order),
+    min_size=4,
+    max_size=12,
+)
+
+# Accounts in debt, and accounts that only observe.
+overdrafts = st.sampled_from((0, 40, 1000))
+owing = st.one_of(
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, no_wait, owners, rarely),
+    st.builds(
+        TryCharge,
+        one_account,
+        requests,
+        st.integers(0, 400),
+        minimums,
+        st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT),
+        nobody,
+        no_wait,
+        owners,
+        rarely,
+    ),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 400), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
+    st.builds(TryGrant, one_account, small, kinds, st.just(100), lives, st.just(256), in_order),
+    st.builds(TryVoid, one_account, st.integers(1, 4), in_order),
+    st.builds(
+        TryConfigure,
+        one_account,
+        no,
+        st.sampled_from(Enforcement),
+        overdrafts,
+        st.just(()),
+        st.just(()),
+        in_order,
+    ),
+    st.builds(TryEvict, one_account, often, in_order),
+    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryLoad, one_account, no),
+    st.builds(TryRetire, st.just(100)),
+    st.builds(TryRestore, one_account, targets, no),
+)
+
+rebuilds = st.builds(TryRebuild, one_account)
