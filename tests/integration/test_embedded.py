@@ -130,6 +130,20 @@ async def test_a_restart_keeps_the_data_and_the_address(data_dir: Path) -> None:
                 assert await redis.get("kept") == "1"
 
 
+async def test_a_start_lasts_until_everything_is_read_from_disk(data_dir: Path) -> None:
+    # Commands in the tail of the append-only file, not in its base: they are read one by one, slowly.
+    with lock_data_dir(data_dir):
+        engine = EmbeddedEngine(data_dir, maxmemory=256 * 2**20, options={"auto-aof-rewrite-percentage": "0"})
+        async with engine, Redis.from_url(engine.url) as redis:
+            for start in range(0, 300_000, 5_000):
+                pipeline = redis.pipeline(transaction=False)
+                for number in range(start, start + 5_000):
+                    pipeline.set(f"key-{number}", number)
+                await pipeline.execute()
+        async with engine, Redis.from_url(engine.url) as redis:
+            assert await redis.dbsize() == 300_000
+
+
 async def test_the_orphan_of_a_killed_sidecar_is_adopted(
     data_dir: Path, sidecar: tuple[asyncio.subprocess.Process, int]
 ) -> None:

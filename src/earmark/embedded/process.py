@@ -46,6 +46,9 @@ async def ask(socket: Path) -> Answer:
     try:
         async with connect(socket) as redis:
             info = await redis.info("server")
+            # INFO is answered while the data is still read from disk; every other command is refused until then.
+            if (await redis.info("persistence"))["loading"]:
+                return Answer(loading=True)
     except BusyLoadingError:
         return Answer(loading=True)
     except (RedisError, OSError, TimeoutError):
