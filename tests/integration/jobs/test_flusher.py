@@ -139,6 +139,7 @@ async def test_streams_forget_what_is_old_and_flushed_but_keep_the_last(stack: S
             await stack.store.move_clock(61_000_000)
             await charged(stack, "acme", 1, begin=number)
             await entries_are(stack, "acme", number + 2)
+            await wait_until(lambda: all_flushed(stack))
 
         async def left() -> int:
             return int(await stack.store.command("XLEN", stream))
