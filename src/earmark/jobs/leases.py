@@ -100,6 +100,7 @@ class Leases:
             # Counted from before the call: the lease in Redis ends a little later.
             self._until[partition] = asked + self._ttl / 1e6
             self._next[partition] = asked + self._ttl / 3e6
+            self._tell(partition)
             return
         self._until[partition] = 0.0
         left = (answer.until - self._engine.now(partition)) / 1e6

@@ -15,8 +15,10 @@ from earmark.engine.operations import ABSENT, Commit, Release
 from earmark.engine.redis.packed import decode_account, decode_reservation
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Done
+from earmark.jobs.comparison import check_document, compare_holds
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.reconciler import ReconciliationReport, reconcile
+from earmark.jobs.residents import Residents
 from earmark.jobs.runner import Jobs
 from tests.integration.jobs.test_flusher import all_flushed
 from tests.support.stack import CREDIT, Stack, reservation
@@ -81,6 +83,26 @@ async def test_no_drift_after_and_during_heavy_traffic(stack: Stack, metrics: Jo
     assert report.entries > 300
     assert seen[-1] == (12, 12)
     assert msgspec.json.decode(report.to_json())["drift"] is False
+
+
+async def test_accounts_and_their_reservations_are_read_at_one_moment(stack: Stack) -> None:
+    await accounts_with_grants(stack)
+    work = asyncio.gather(*(traffic(stack.engine, seed, 40) for seed in range(4)))
+    partition = stack.engine.partition_of("account-3")
+    residents = Residents(stack.store, partition)
+    mine = [account_id for account_id in ACCOUNTS if stack.engine.partition_of(account_id) == partition]
+    while not work.done():
+        read = await residents.read_with_holds([*mine, "nobody"])
+        assert read is not None
+        assert set(read) == set(mine)
+        for account, holds in read.values():
+            assert compare_holds(account, holds) == {}
+            assert check_document(account) == {}
+    await work
+    read = await residents.read_with_holds(mine)
+    assert read is not None
+    assert sum(holds.count for _, holds in read.values()) > 0
+    assert {account_id: holds for account_id, (_, holds) in read.items() if holds.count} == await residents.holds()
 
 
 async def test_compares_without_admission_and_before_anything_is_flushed(stack: Stack) -> None:
