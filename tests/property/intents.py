@@ -256,11 +256,11 @@ class TryForeign:
 
     account: int
     other: int
-    request: int
+    target: int
     commit: bool
 
-    def operation(self, _world: World, /) -> Operation:
-        digest = digest_of(self.other, self.request)
+    def operation(self, world: World, /) -> Operation:
+        digest = target_digest(world, self.other, self.target)
         if self.commit:
             return Commit(ACCOUNTS[self.account], digest, ABSENT, OveragePolicy.ALLOW_IF_AVAILABLE, "{}")
         return Release(ACCOUNTS[self.account], digest, "{}")

@@ -135,12 +135,20 @@ class Hoard(Driver):
         self.attempt(batch, pause)
 
 
+class Outlived(Driver):
+    """Holds that outlive the grants that pay for them."""
+
+    @rule(batch=st.lists(tries.outlived, min_size=1, max_size=5), pause=tries.minutes)
+    def spend(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+
 class Debtor(Driver):
     """An account that goes into debt, and at times only observes."""
 
-    @rule(batch=st.lists(tries.owing, min_size=1, max_size=5), pause=tries.pauses)
+    @rule(batch=st.lists(tries.owing, min_size=1, max_size=5), pause=tries.soon)
     def owe(self, batch: list[Intent], pause: int) -> None:
         self.attempt(batch, pause)
 
 
-MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Debtor)
+MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Outlived, Debtor)

@@ -38,7 +38,9 @@ from tests.property.intents import (
 accounts = st.sampled_from((0, 0, 0, 0, 1, 2, 3))
 one_account = st.just(0)
 requests = st.one_of(st.integers(0, REQUESTS - 1), st.integers(REQUESTS, 500))
-targets = st.integers(0, 3 * REQUESTS)
+# Some by number, most among the records that are there, and of those the open ones twice as often.
+near = st.integers(REQUESTS, REQUESTS + 3)
+targets = st.one_of(st.integers(0, REQUESTS - 1), near, near, st.integers(REQUESTS, 3 * REQUESTS))
 small = st.integers(0, 120)
 amounts = st.one_of(small, small, small, st.sampled_from((0, 1, 300, 2**31, MAX_MICROS - 1, MAX_MICROS)))
 minimums = st.one_of(st.none(), st.integers(0, 60))
@@ -71,7 +73,7 @@ spending = st.one_of(
     st.builds(TryExtend, accounts, targets, st.integers(0, 2), longer, st.one_of(st.just(0), small), waits, owners),
     st.builds(TryCancel, accounts, requests, owners),
     st.builds(TryAgain, st.integers(0, 5), owners),
-    st.builds(TryForeign, accounts, accounts, requests, st.booleans()),
+    st.builds(TryForeign, accounts, accounts, near, st.booleans()),
     reads,
 )
 grants = st.builds(
@@ -161,15 +163,29 @@ hoard = st.lists(
     max_size=12,
 )
 
+hoard_lives = st.sampled_from((None, 2 * SECOND, MINUTE, MINUTE, HOUR))
+outlived = st.one_of(
+    st.builds(TryGrant, one_account, st.integers(5, 50), kinds, st.just(1), hoard_lives, st.just(256), in_order),
+    st.builds(
+        TryReserve, one_account, requests, st.integers(0, 60), minimums, st.just(HOUR), nobody, no_wait, owners, no
+    ),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 60), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryVoid, one_account, st.integers(1, 6), in_order),
+)
+minutes = st.sampled_from((0, 0, SECOND, 2 * SECOND, MINUTE, MINUTE, 10 * MINUTE))
+
 # Accounts in debt, and accounts that only observe.
-overdrafts = st.sampled_from((0, 40, 1000))
+overdrafts = st.sampled_from((40, 500, 500))
+soon = st.sampled_from((0, 0, 0, SECOND, 10 * SECOND, MINUTE, HOUR))
 owing = st.one_of(
     st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, no_wait, owners, rarely),
+    st.builds(TryReserve, one_account, requests, st.just(30), minimums, st.just(HOUR), nobody, no_wait, owners, no),
     st.builds(
         TryCharge,
         one_account,
         requests,
-        st.integers(0, 400),
+        st.integers(0, 900),
         minimums,
         st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT),
         nobody,
@@ -178,6 +194,7 @@ owing = st.one_of(
         rarely,
     ),
     st.builds(TryCommit, one_account, targets, st.integers(-1, 400), policies),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 900), st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT)),
     st.builds(TryRelease, one_account, targets, no),
     st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
     st.builds(TryGrant, one_account, small, kinds, st.just(100), lives, st.just(256), in_order),
@@ -186,7 +203,7 @@ owing = st.one_of(
         TryConfigure,
         one_account,
         no,
-        st.sampled_from(Enforcement),
+        st.sampled_from((Enforcement.BLOCK, Enforcement.BLOCK, Enforcement.OBSERVE)),
         overdrafts,
         st.just(()),
         st.just(()),
