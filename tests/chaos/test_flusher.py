@@ -153,7 +153,7 @@ async def test_stalls_with_entries_in_hand_and_is_refused(stack: Stack, monkeypa
 async def test_two_with_the_same_lease_write_everything_once(stack: Stack) -> None:
     await stack.account("acme", 200)
     await stack.account("other", 200)
-    small = replace(BRISK, max_records=4, read_chunk=2, rest_seconds=0.0)
+    small = replace(BRISK, max_records=4, read_records=2, rest_seconds=0.0)
     # The same token: both believe that they are the holder.
     async with running(flusher_of(stack, "same", small)), running(flusher_of(stack, "same", small)):
         await asyncio.gather(charge(stack, "acme", 1, 60), charge(stack, "other", 1, 60))

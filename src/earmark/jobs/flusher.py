@@ -21,7 +21,8 @@ from earmark.engine.engine import Engine
 from earmark.engine.operations import ConfirmFlush
 from earmark.engine.records import StreamElement
 from earmark.engine.redis.store import RedisStore
-from earmark.errors import EarmarkError
+from earmark.engine.results import Swept
+from earmark.errors import EarmarkError, Internal, Reason
 from earmark.jobs.leases import Leases
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.tail import StreamTail
@@ -33,6 +34,7 @@ __all__ = ["FlushState", "FlushStatus", "Flusher", "FlusherOptions"]
 
 _SHRINKING = (EntryKind.CHARGE, EntryKind.RELEASE)
 _OWED_LIMIT = 20_000
+_LARGEST_READ = 500
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 2.0
 
 _log = structlog.get_logger("earmark.flusher")
@@ -47,9 +49,9 @@ class FlusherOptions:
     workers: int = 2
     """Partitions that are flushed at the same moment: while one transaction waits for the disk, another is read."""
     max_records: int = 5_000
-    """In one transaction, give or take one chunk."""
-    read_chunk: int = 256
-    """Stream elements that one read brings: more would keep the event loop from the hot path."""
+    """In one transaction, give or take one read."""
+    read_records: int = 500
+    """Records that one read brings, about: more would keep the event loop from the hot path."""
     shrink_chunk: int = 200
     """Records that one ConfirmFlush shrinks: the script's time is the hot path's."""
     rest_seconds: float = 0.4
@@ -108,6 +110,8 @@ class _Slot:
     problem: str = ""
     caught_up: float = 0.0
     """When the end of the stream was last in SQL, by the clock of `monotonic`."""
+    read_count: int = 32
+    """Stream elements that the next read asks for: as many as held `read_records` last time."""
     trimmer: Trimmer = field(default_factory=Trimmer)
     confirmed: bool = True
     """Whether Redis knows of `flushed`. It is not urgent, and each call that writes is one more sync of its log."""
@@ -232,7 +236,7 @@ class Flusher:
                 continue
             for number in woken:
                 self._wake(self._slots[number])
-            await asyncio.sleep(0.01)  # what comes together is flushed together
+            await asyncio.sleep(0.02)  # what comes together is flushed together
 
     # One turn
 
@@ -277,7 +281,7 @@ class Flusher:
         if slot.flushed is None:
             slot.flushed = await self._begin(slot, epoch)
         asked = monotonic()
-        elements, more = await self._read(partition, slot.flushed)
+        elements, more = await self._read(slot, slot.flushed)
         if not elements:
             slot.stopped, slot.caught_up = False, asked
             return False
@@ -324,15 +328,20 @@ class Flusher:
         slot.confirmed = False
         return position.flushed_seq
 
-    async def _read(self, partition: int, after: int) -> tuple[list[tuple[int, StreamElement]], bool]:
+    async def _read(self, slot: _Slot, after: int) -> tuple[list[tuple[int, StreamElement]], bool]:
         """Return the next elements, and whether more are there."""
         elements: list[tuple[int, StreamElement]] = []
-        records = 0
-        while records < self._options.max_records:
-            chunk = await self._store.read_stream(partition, after, self._options.read_chunk)
+        total = 0
+        while total < self._options.max_records:
+            count = slot.read_count
+            chunk = await self._store.read_stream(slot.partition, after, count)
+            if not chunk:
+                return elements, False
             elements += chunk
-            records += sum(len(element.records) for _, element in chunk)
-            if len(chunk) < self._options.read_chunk:
+            records = sum(len(element.records) for _, element in chunk)
+            total += records
+            slot.read_count = max(1, min(self._options.read_records * len(chunk) // records, _LARGEST_READ))
+            if len(chunk) < count:
                 return elements, False
             after = chunk[-1][0]
         return elements, True
@@ -365,7 +374,9 @@ class Flusher:
             trim_before = slot.trimmer.trim_before(self._engine.now(partition), self._trim_lag.current)
             some = tuple(slot.owed[:chunk])
             try:
-                await self._engine.execute_on(partition, ConfirmFlush(flushed, trim_before, some))
+                answer = await self._engine.execute_on(partition, ConfirmFlush(flushed, trim_before, some))
+                if not isinstance(answer, Swept):
+                    raise Internal(Reason.INTERNAL, f"redis did not take the confirmation of a flush: {answer}")
             except EarmarkError:
                 # They are only larger than they need be, until they are retired.
                 del slot.owed[_OWED_LIMIT:]

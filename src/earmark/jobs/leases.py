@@ -95,7 +95,10 @@ class Leases:
         except EarmarkError:
             self._next[partition] = asked + _RETRY_SECONDS
             return
-        assert isinstance(answer, LeaseRenewed)
+        if not isinstance(answer, LeaseRenewed):
+            _log.error("a lease was not answered", lease=self._name, partition=partition, answer=answer)
+            self._next[partition] = asked + _RETRY_SECONDS
+            return
         if answer.held:
             # Counted from before the call: the lease in Redis ends a little later.
             self._until[partition] = asked + self._ttl / 1e6

@@ -111,8 +111,12 @@ class Relay:
         for account_id in self._attempts.due(listed):
             if not self._leases.held(self._engine.partition_of(account_id)):
                 continue
-            record = await self._ledger.accounts.get(account_id)
-            applied = await relay_account(self._engine, self._ledger.archive, account_id, record.admin_seq)
+            try:
+                record = await self._ledger.accounts.get(account_id)
+                applied = await relay_account(self._engine, self._ledger.archive, account_id, record.admin_seq)
+            except EarmarkError as failure:  # it is tried again, later; the others now
+                _log.info("the administration of an account waits", account_id=account_id, cause=failure.message)
+                continue
             if applied:
                 self._metrics.relayed.inc(applied)
                 _log.info("administrative operations relayed", account_id=account_id, count=applied)

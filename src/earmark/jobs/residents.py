@@ -26,10 +26,6 @@ class Residents:
         self._store = store
         self._keys = store.keys(partition)
 
-    async def count(self) -> int:
-        """Return how many fields the accounts have: at least as many as there are accounts."""
-        return int(await self._store.command("HLEN", self._keys.accounts))
-
     async def account_ids(self) -> AsyncIterator[list[str]]:
         """Yield the ids of all accounts that are there throughout; some may come twice."""
         cursor = b"0"

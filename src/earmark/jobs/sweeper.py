@@ -17,7 +17,7 @@ from earmark.engine.engine import Engine
 from earmark.engine.operations import ReadBalance, RetireReservations
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Swept
-from earmark.errors import EarmarkError, NotFound
+from earmark.errors import EarmarkError
 from earmark.jobs.attempts import Attempts
 from earmark.jobs.leases import Leases
 from earmark.jobs.metrics import JobMetrics
@@ -94,7 +94,9 @@ class Sweeper:
                 return
             self._now = max(self._now, reply.now)
             (result,) = reply.results
-            assert isinstance(result, Swept)
+            if not isinstance(result, Swept):
+                _log.error("a sweep failed", partition=partition, answer=result)
+                return
             self._metrics.retired.inc(result.count)
             if not reply.due_left and result.count < limit:
                 return
@@ -122,6 +124,7 @@ class Sweeper:
                 continue
             try:
                 await self._engine.execute(ReadBalance(account_id))
-            except NotFound:
-                _log.error("SQL knows a grant of an account that it does not know", account_id=account_id)
-            self._metrics.touched.inc()
+            except EarmarkError as failure:  # it is tried again, later; the others now
+                _log.info("the due grants of an account wait", account_id=account_id, cause=failure.message)
+            else:
+                self._metrics.touched.inc()

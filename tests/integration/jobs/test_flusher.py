@@ -102,7 +102,7 @@ async def test_large_backlog_is_written_in_bounded_transactions(
     await stack.account("acme", 1000)
     await charged(stack, "acme", 120)
     await stack.account("other", 1000)
-    async with running(flusher_of(stack, metrics, options=replace(BRISK, max_records=16, read_chunk=4))):
+    async with running(flusher_of(stack, metrics, options=replace(BRISK, max_records=16, read_records=4))):
         await entries_are(stack, "acme", 121)
         await entries_are(stack, "other", 1)
     count = registry.get_sample_value("earmark_flush_batch_bucket", {"le": "+Inf"})
