@@ -9,6 +9,7 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import grpc.aio
@@ -114,11 +115,13 @@ async def test_with_redis_away_calls_say_so_in_time_and_go_on_by_themselves(
     held = (await sidecar.reserve("before", 5)).reservation
     os.kill(engine.pid, signal.SIGKILL)
     await wait_until(lambda: _is(sidecar, Health.NOT_SERVING))
+    times = []
     for number in range(20):
         begun = time.perf_counter()
         refused = await refusal(sidecar.reserve(f"during{number}"))
+        times.append(time.perf_counter() - begun)
         assert (refused.code, refused.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
-        assert time.perf_counter() - begun < 0.1
+    assert median(times) < 0.1, times  # One may fall victim to a busy machine.
     # The store comes before the form of a request.
     assert (await refusal(sidecar.reserve(""))).reason == "STORE_UNAVAILABLE"
     await asyncio.to_thread(start_again, engine)
@@ -144,11 +147,13 @@ async def test_a_redis_that_hangs_is_answered_in_time(sidecar: Sidecar, engine: 
     await sidecar.reserve("before")
     os.kill(engine.pid, signal.SIGSTOP)
     try:
-        for number in range(3):
+        times = []
+        for number in range(5):
             begun = time.perf_counter()
             refused = await refusal(sidecar.reserve(f"during{number}"))
+            times.append(time.perf_counter() - begun)
             assert refused.reason == "STORE_UNAVAILABLE"
-            assert time.perf_counter() - begun < 0.2
+        assert median(times) < 0.1, times
     finally:
         os.kill(engine.pid, signal.SIGCONT)
 
