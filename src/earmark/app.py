@@ -240,9 +240,12 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
 
 
 async def _close_engine(engine: Engine) -> None:
-    # redis-py swallows a cancellation that comes while it connects; the time-out cancels once more.
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(engine.close(), _CLOSE_PATIENCE_SECONDS)
+    # redis-py swallows a cancellation that comes while it connects, so the engine's listener may need another.
+    closing = asyncio.create_task(engine.close())
+    while not (await asyncio.wait((closing,), timeout=_CLOSE_PATIENCE_SECONDS))[0]:
+        closing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        closing.result()
 
 
 async def _wait_admitted(recovery: Recovery) -> None:

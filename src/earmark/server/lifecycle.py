@@ -37,6 +37,7 @@ __all__ = ["ServerOptions", "SidecarServer"]
 _log = structlog.get_logger(__name__)
 
 _HEALTH_POLL_SECONDS = 0.1
+_STOP_PATIENCE_SECONDS = 3.0
 
 METERING = metering_service_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name
 ACCOUNTS = account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name
@@ -141,7 +142,11 @@ class SidecarServer:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        await self._server.stop(0)
+        # After bytes that were no message at all gRPC may wait for a call that it has ended itself.
+        stopping = asyncio.ensure_future(self._server.stop(0))
+        if not (await asyncio.wait((stopping,), timeout=_STOP_PATIENCE_SECONDS))[0]:
+            _log.warning("grpc does not end; leaving it behind")
+            stopping.cancel()
         self._listeners.__exit__()
 
     async def _watch_health(self) -> None:

@@ -183,10 +183,13 @@ async def test_a_reader_that_does_not_read_is_not_read_from(
         # What is missing waits in the buffers of gRPC, which flow control bounds, and not in this server.
         assert served["reserve", "OK"] < 400 * 64
         results = await collect(stream, 400 * 64)
-        assert all(result.WhichOneof("result") == "reserve" for result in results.values())
+        refused = [result for result in results.values() if result.WhichOneof("result") == "status"]
+        # A busy machine may let the store's time-out pass; the fate of such a call is unknown, everything else is not.
+        assert {said(result).code for result in refused} <= {"UNAVAILABLE"}
         await flooding
         stream.cancel()
-        assert await sidecar.available() == 500_000_000 - 400 * 64
+        answered = 400 * 64 - len(refused)
+        assert 500_000_000 - 400 * 64 <= await sidecar.available() <= 500_000_000 - answered
 
 
 async def test_calls_of_one_frame_see_each_other(sidecar: Sidecar) -> None:
