@@ -40,7 +40,6 @@ __all__ = ["StartError", "Stores", "open_sidecar", "run", "run_worker"]
 _log = structlog.get_logger(__name__)
 
 _ADMISSION_PATIENCE_SECONDS = 5.0
-_CLOSE_PATIENCE_SECONDS = 1.0
 _RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each new attempt to start an embedded engine that died; the last one repeats."""
 
@@ -212,7 +211,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
             EngineOptions(BatcherOptions(), max_backlog=max(1, settings.backlog_limit // identity.partitions)),
         )
         await engine.start()
-        stack.push_async_callback(_close_engine, engine)
+        stack.push_async_callback(engine.close)
         registry = CollectorRegistry()
         jobs = Jobs(store, engine, ledger, JobsOptions(background=settings.jobs is Switch.ON), JobMetrics(registry))
         jobs.start()
@@ -237,15 +236,6 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         gc.collect()
         gc.freeze()
         yield server
-
-
-async def _close_engine(engine: Engine) -> None:
-    # redis-py swallows a cancellation that comes while it connects, so the engine's listener may need another.
-    closing = asyncio.create_task(engine.close())
-    while not (await asyncio.wait((closing,), timeout=_CLOSE_PATIENCE_SECONDS))[0]:
-        closing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        closing.result()
 
 
 async def _wait_admitted(recovery: Recovery) -> None:

@@ -12,10 +12,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from earmark.engine.operations import AccountOperation, ReadBalance
+from earmark.engine.redis.link import RedisLink
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import BalanceRead, BalanceView, Result
 from earmark.engine.waiting import WaitingRoom
@@ -52,6 +51,7 @@ class Changes:
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._decoder = msgspec.msgpack.Decoder(_Message)
         self._task: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
 
     def start(self) -> None:
         """Start listening in the background."""
@@ -66,23 +66,28 @@ class Changes:
 
     async def _listen(self) -> None:
         while True:
+            await self._store.wait_connected()
+            self._lost.clear()
             try:
-                await self._store.wait_connected()
-                async with Redis.from_url(self._store.url) as client, client.pubsub() as channel:
-                    await channel.psubscribe(self._store.channels)
-                    self._ask_again()
-                    async for message in channel.listen():
-                        if message["type"] == "pmessage":
-                            self._received(message["data"])
-            except (RedisError, OSError) as failure:
-                _log.debug("changes of others are not heard", cause=str(failure))
+                link = await RedisLink.connect(self._store.url, lambda _: self._lost.set(), self._received)
+            except EarmarkError as failure:
+                _log.debug("changes of others are not heard", cause=failure.message)
                 await asyncio.sleep(0.1)
+                continue
+            try:
+                await link.command("PSUBSCRIBE", self._store.channels)
+                self._ask_again()
+                await self._lost.wait()
+            except EarmarkError as failure:
+                _log.debug("changes of others are not heard", cause=failure.message)
+            finally:
+                link.close()
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, push: list[bytes]) -> None:
         try:
-            message = self._decoder.decode(data)
+            message = self._decoder.decode(push[-1])
         except msgspec.DecodeError:
-            _log.warning("a message on the changes channel is not ours", size=len(data))
+            _log.warning("a message on the changes channel is not ours", size=len(push[-1]))
             return
         if message.kind == _WAKE:
             self._room.wake(message.ticket)

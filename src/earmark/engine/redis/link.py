@@ -19,11 +19,17 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from earmark.engine.redis.scripts import batch_script, partition_script
 from earmark.errors import Reason, Unavailable
 
-__all__ = ["RedisLink", "ReplyCallback", "unavailable"]
+__all__ = ["PushCallback", "RedisLink", "ReplyCallback", "unavailable"]
 
 ReplyCallback = Callable[[Any], None]
 """Receives the reply, or an exception in its place."""
 
+PushCallback = Callable[[list[Any]], None]
+"""Receives what the server sends unasked: the messages of a subscription."""
+
+_CONNECT_SECONDS = 5.0
+_SILENCE_SECONDS = 5.0
+"""A server that owes answers and sends nothing for so long is behind a dead connection: it is given up."""
 _HIGH_WATER = 8 * 1024 * 1024  # bytes that may wait in the socket's buffer before the link counts as stalled
 
 
@@ -38,8 +44,12 @@ def unavailable(cause: str) -> Unavailable:
 class RedisLink(asyncio.Protocol):
     """A connection. Use `connect`, then `send`; when it is lost, every call in flight gets `Unavailable`."""
 
-    def __init__(self, on_lost: Callable[[RedisLink], None]) -> None:
+    def __init__(self, on_lost: Callable[[RedisLink], None], on_push: PushCallback | None = None) -> None:
         self._on_lost = on_lost
+        self._on_push = on_push
+        self._loop = asyncio.get_running_loop()
+        self._owed_since = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
         self._pending: deque[ReplyCallback] = deque()
         self._transport: asyncio.Transport | None = None
@@ -47,23 +57,26 @@ class RedisLink(asyncio.Protocol):
         """The run id of the server behind this connection."""
 
     @classmethod
-    async def connect(cls, url: str, on_lost: Callable[[RedisLink], None]) -> RedisLink:
+    async def connect(
+        cls, url: str, on_lost: Callable[[RedisLink], None], on_push: PushCallback | None = None
+    ) -> RedisLink:
         """Open a connection, authenticate, load the scripts and read the run id.
 
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            on_lost: Called once when the connection ends, whoever ended it.
+            on_push: Takes what comes unasked, once something was subscribed to.
+
         Raises:
-            Unavailable: the server cannot be reached, or refuses the credentials (the message says which).
+            Unavailable: the server cannot be reached within 5 s, or refuses the credentials (the message says which).
         """
-        options = parse_url(url)
-        loop = asyncio.get_running_loop()
-        link = cls(on_lost)
+        link = cls(on_lost, on_push)
         try:
-            if path := options.get("path"):
-                await loop.create_unix_connection(lambda: link, path)
-            else:
-                secure = ssl.create_default_context() if options.get("connection_class") is SSLConnection else None
-                host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
-                await loop.create_connection(lambda: link, host, port, ssl=secure)
-            await link._introduce(options)
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await link._open(parse_url(url))
+        except TimeoutError as failure:
+            link.close()
+            raise unavailable(f"no answer within {_CONNECT_SECONDS:g} s") from failure
         except (OSError, hiredis.ReplyError) as failure:
             link.close()
             raise unavailable(str(failure)) from failure
@@ -71,6 +84,15 @@ class RedisLink(asyncio.Protocol):
             link.close()
             raise
         return link
+
+    async def _open(self, options: Mapping[str, Any]) -> None:
+        if path := options.get("path"):
+            await self._loop.create_unix_connection(lambda: self, path)
+        else:
+            secure = ssl.create_default_context() if options.get("connection_class") is SSLConnection else None
+            host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
+            await self._loop.create_connection(lambda: self, host, port, ssl=secure)
+        await self._introduce(options)
 
     async def _introduce(self, options: Mapping[str, Any]) -> None:
         if password := options.get("password"):
@@ -97,6 +119,8 @@ class RedisLink(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() > _HIGH_WATER:
             raise unavailable("the connection is lost or stalled")
+        if not self._pending:
+            self._owed_since = self._loop.time()
         self._pending.append(on_reply)
         transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub says a 1-tuple
 
@@ -107,7 +131,7 @@ class RedisLink(asyncio.Protocol):
             hiredis.ReplyError: what Redis answered.
             Unavailable: the connection is lost.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
 
         def on_reply(reply: Any) -> None:
             if future.done():
@@ -130,16 +154,29 @@ class RedisLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start: called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of it
+        self._watch = self._loop.call_later(1.0, self._give_up_on_silence)
 
     def data_received(self, data: bytes) -> None:
         """Answer the oldest calls: called by the event loop."""
+        self._owed_since = self._loop.time()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
-            self._pending.popleft()(reply)
+            if self._pending:
+                self._pending.popleft()(reply)
+            elif self._on_push is not None:
+                self._on_push(reply)
+
+    def _give_up_on_silence(self) -> None:
+        if self._pending and self._loop.time() - self._owed_since > _SILENCE_SECONDS:
+            self.close()
+        elif self._transport is not None:
+            self._watch = self._loop.call_later(1.0, self._give_up_on_silence)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is in flight: called by the event loop."""
         self._transport = None
+        if self._watch is not None:
+            self._watch.cancel()
         failure = unavailable(str(exc) if exc else "the connection was closed")
         pending, self._pending = self._pending, deque()
         for on_reply in pending:
