@@ -78,7 +78,7 @@ async def test_redis_is_killed_in_the_middle_of_traffic(tmp_path: Path, database
             assert projections[account_id].granted == 500 * CREDIT
 
 
-async def settled_or_done(stack: Stack, target: int, work: asyncio.Future[object]) -> None:
+async def settled_or_done(stack: Stack, target: int, work: asyncio.Future[list[None]]) -> None:
     """Wait until this process saw so many records settle."""
 
     def settled() -> bool:
