@@ -24,7 +24,7 @@ async def main(redis_url: str, database_url: str) -> None:
     await recovery.wait_admitted()
     engine = Engine(store, ledger.archive)
     # Small steps: whenever it is killed, something is half done.
-    flusher = FlusherOptions(max_records=20, read_records=5, shrink_chunk=5, rest_seconds=0.0, lease_micros=300_000)
+    flusher = FlusherOptions(max_records=20, read_records=5, rest_seconds=0.0, lease_micros=300_000)
     Jobs(store, engine, ledger, JobsOptions(flusher=flusher)).start()
     print("running", flush=True)
     await asyncio.Event().wait()

@@ -104,7 +104,7 @@ class Bank:
     async def flush(self) -> int:
         """Pretend that SQL holds all of the stream."""
         seq = (await self.store.execute(0, ())).seq
-        await self.do(ConfirmFlush(seq, 0, ()))
+        await self.do(ConfirmFlush(seq, 0))
         return seq
 
     async def retire(self) -> int:

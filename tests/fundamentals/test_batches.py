@@ -57,7 +57,7 @@ async def test_confirming_a_flush_in_the_same_call_undoes_nothing(bank: Bank) ->
     await bank.grant(100)
     await bank.reserve("image-1", 30)
     digest = bank.digest("image-1")
-    await bank.send(Commit(bank.account_id, digest, ABSENT, 2, "{}"), ConfirmFlush(1, 0, (digest,)))
+    await bank.send(Commit(bank.account_id, digest, ABSENT, 2, "{}"), ConfirmFlush(1, 0))
     assert (await bank.reservation("image-1")).state == ReservationState.COMMITTED
     assert done(await bank.commit("image-1")).replayed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.operations import ConfirmFlush
 from earmark.engine.results import RefusalCode, ReservationMissing
 from tests.fundamentals.bank import HOUR, MINUTE, Bank, done, refusal
 
@@ -97,11 +96,10 @@ async def test_an_open_reservation_is_never_retired(bank: Bank) -> None:
     assert await bank.retire() == 0
 
 
-async def test_a_record_that_sql_holds_shrinks_and_still_answers_replays(bank: Bank) -> None:
+async def test_an_ended_record_leaves_its_details_to_its_entry_and_still_answers_replays(bank: Bank) -> None:
     await bank.grant(100)
-    await bank.charge("image-1", 30)
-    seq = await bank.flush()
-    await bank.do(ConfirmFlush(seq, 0, (bank.digest("image-1"),)))
+    first = done(await bank.charge("image-1", 30))
+    assert first.reservation.details
     again = done(await bank.charge("image-1", 30))
     assert again.replayed
     assert (again.reservation.details, again.reservation.charged) == ("", 30)

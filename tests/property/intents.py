@@ -412,16 +412,10 @@ class TryEvict:
 class TryFlush:
     lag: int
     """How many records SQL is behind."""
-    shrink: bool
 
     def operation(self, world: World, /) -> Operation:
         flushed = max(0, len(world.store.stream) - self.lag)
-        ended = tuple(
-            digest
-            for digest, record in world.store.partition.records.items()
-            if record.entry_seq and record.entry_seq <= flushed
-        )
-        return ConfirmFlush(flushed, 0, ended if self.shrink else ())
+        return ConfirmFlush(flushed, 0)
 
 
 @dataclass(frozen=True)

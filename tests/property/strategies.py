@@ -103,7 +103,7 @@ residence = st.one_of(
     st.builds(TryLoad, accounts, no),
     st.builds(TryRestore, accounts, targets, rarely),
     st.builds(TryEvict, accounts, often, st.sampled_from((0, 0, 0, 1))),
-    st.builds(TryFlush, st.sampled_from((0, 0, 0, 2)), st.booleans()),
+    st.builds(TryFlush, st.sampled_from((0, 0, 0, 2))),
     st.builds(TryRetire, st.sampled_from((0, 1, 100))),
     st.builds(TryLease, st.sampled_from(("flush", "sweep")), owners, st.sampled_from((0, SECOND, MINUTE))),
 )
@@ -135,7 +135,7 @@ queueing = st.one_of(
         in_order,
     ),
     st.builds(TryEvict, one_account, often, in_order),
-    st.builds(TryFlush, in_order, no),
+    st.builds(TryFlush, in_order),
     st.builds(TryLoad, one_account, no),
 )
 short_pauses = st.sampled_from((0, 0, MILLISECOND, SECOND, SECOND, 2 * SECOND, 4 * SECOND, 6 * SECOND))
@@ -154,7 +154,7 @@ hoarding = st.one_of(
     st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, st.integers(0, 20), no_wait, owners),
     st.builds(TryRead, one_account, st.none()),
     st.builds(TryEvict, one_account, often, in_order),
-    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryFlush, in_order),
     st.builds(TryLoad, one_account, no),
 )
 hoard = st.lists(
@@ -210,7 +210,7 @@ owing = st.one_of(
         in_order,
     ),
     st.builds(TryEvict, one_account, often, in_order),
-    st.builds(TryFlush, in_order, st.booleans()),
+    st.builds(TryFlush, in_order),
     st.builds(TryLoad, one_account, no),
     st.builds(TryRetire, st.just(100)),
     st.builds(TryRestore, one_account, targets, no),

@@ -74,7 +74,7 @@ def test_they_agree_on_more_due_events_than_one_call_settles(engine: SharedEngin
         lease = RenewLease("flush", "one", MINUTE)
         reading = ReadBalance(ACCOUNTS[0])
         for _ in range(2):
-            results = both.execute([reading, lease, ConfirmFlush(1, 0, ())], pause=MINUTE)
+            results = both.execute([reading, lease, ConfirmFlush(1, 0)], pause=MINUTE)
             assert results[0] == Again()
             assert Again() not in results[1:], "what concerns the partition goes on"
         (last,) = both.execute([reading], pause=0)

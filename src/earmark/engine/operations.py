@@ -286,13 +286,11 @@ class RetireReservations(PartitionOperation, frozen=True, array_like=True, tag=3
 
 
 class ConfirmFlush(PartitionOperation, frozen=True, array_like=True, tag=33):
-    """Note what SQL holds, trim the stream, and shrink the records of flushed reservations."""
+    """Note what SQL holds, and trim the stream."""
 
     flushed: int
     trim_before: int
     """Stream elements before this seq go; 0 for none."""
-    shrink: tuple[str, ...]
-    """Digests of COMMITTED and RELEASED reservations that are flushed now."""
 
 
 class RenewLease(PartitionOperation, frozen=True, array_like=True, tag=34):

@@ -77,7 +77,7 @@ class BalanceView(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReservationView(msgspec.Struct, frozen=True, array_like=True):
-    """A record; `settle_time` 0 while ACTIVE. `details` is "" once the record was shrunk: SQL has it."""
+    """A record; `settle_time` 0 while ACTIVE. `details` is "" in a COMMITTED or RELEASED record: its entry has them."""
 
     digest: str
     state: int
@@ -178,7 +178,7 @@ class LeaseRenewed(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
 
 class Swept(msgspec.Struct, frozen=True, array_like=True, tag=11):
-    """The answer to RetireReservations and ConfirmFlush: how many records went, or shrank."""
+    """The answer to RetireReservations and ConfirmFlush: how many records, or stream elements, went."""
 
     count: int
 

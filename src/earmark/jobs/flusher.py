@@ -16,7 +16,6 @@ from time import monotonic, time_ns
 
 import structlog
 
-from earmark.domain.states import EntryKind
 from earmark.engine.engine import Engine
 from earmark.engine.operations import ConfirmFlush
 from earmark.engine.records import StreamElement
@@ -32,8 +31,6 @@ from earmark.ledger.models import Conflict, Fenced, PartitionPosition, Written
 
 __all__ = ["FlushState", "FlushStatus", "Flusher", "FlusherOptions"]
 
-_SHRINKING = (EntryKind.CHARGE, EntryKind.RELEASE)
-_OWED_LIMIT = 20_000
 _LARGEST_READ = 500
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 2.0
 
@@ -52,8 +49,6 @@ class FlusherOptions:
     """In one transaction, give or take one read."""
     read_records: int = 500
     """Records that one read brings, about: more would keep the event loop from the hot path."""
-    shrink_chunk: int = 200
-    """Records that one ConfirmFlush shrinks: the script's time is the hot path's."""
     rest_seconds: float = 0.4
     """Between two flushes of a partition that has little to flush: many small transactions cost more than they give."""
     longest_rest_seconds: float = 0.6
@@ -115,8 +110,6 @@ class _Slot:
     trimmer: Trimmer = field(default_factory=Trimmer)
     confirmed: bool = True
     """Whether Redis knows of `flushed`. It is not urgent, and each call that writes is one more sync of its log."""
-    owed: list[str] = field(default_factory=list)
-    """Digests that are flushed and not shrunk yet."""
 
 
 class Flusher:
@@ -198,7 +191,6 @@ class Flusher:
             self._wake(slot)
         else:
             slot.stopped, slot.problem = False, ""
-            slot.owed.clear()
             _log.debug("flush lease lost", partition=partition)
 
     def _wake(self, slot: _Slot) -> None:
@@ -300,11 +292,10 @@ class Flusher:
                 self._metrics.flushed.inc(outcome.entries)
                 self._metrics.passed_over.inc(outcome.passed_over)
                 self._metrics.batch.observe(sum(len(element.records) for _, element in elements))
-                slot.owed += _digests(elements)
                 slot.confirmed = False
                 # By the clocks of two machines, perhaps: a metric may be a little wrong.
                 self._metrics.lag.observe(max(0.0, (time_ns() // 1000 - elements[0][1].now) / 1e6))
-                if more or len(slot.owed) >= self._options.shrink_chunk:
+                if more:
                     await self._confirm(slot)
                 return more
             case Fenced(position=position):
@@ -367,27 +358,16 @@ class Flusher:
         )
 
     async def _confirm(self, slot: _Slot) -> None:
-        """Tell Redis what SQL holds; shrink what is flushed, trim what is old."""
-        partition, chunk, flushed = slot.partition, self._options.shrink_chunk, slot.flushed
+        """Tell Redis what SQL holds; trim what is old."""
+        partition, flushed = slot.partition, slot.flushed
         assert flushed is not None
-        while True:
-            trim_before = slot.trimmer.trim_before(self._engine.now(partition), self._trim_lag.current)
-            some = tuple(slot.owed[:chunk])
-            try:
-                answer = await self._engine.execute_on(partition, ConfirmFlush(flushed, trim_before, some))
-                if not isinstance(answer, Swept):
-                    raise Internal(Reason.INTERNAL, f"redis did not take the confirmation of a flush: {answer}")
-            except EarmarkError:
-                # They are only larger than they need be, until they are retired.
-                del slot.owed[_OWED_LIMIT:]
-                raise
-            del slot.owed[:chunk]
-            slot.trimmer.done(trim_before)
-            if not slot.confirmed:
-                slot.confirmed = True
-                slot.trimmer.flushed(self._engine.now(partition), flushed)
-            if not slot.owed:
-                return
+        trim_before = slot.trimmer.trim_before(self._engine.now(partition), self._trim_lag.current)
+        answer = await self._engine.execute_on(partition, ConfirmFlush(flushed, trim_before))
+        if not isinstance(answer, Swept):
+            raise Internal(Reason.INTERNAL, f"redis did not take the confirmation of a flush: {answer}")
+        slot.trimmer.done(trim_before)
+        slot.confirmed = True
+        slot.trimmer.flushed(self._engine.now(partition), flushed)
 
     def _rest(self, turn_seconds: float) -> float:
         """Return how long a partition rests after a turn that took so long."""
@@ -447,7 +427,3 @@ class Flusher:
             now = self._engine.now(slot.partition)
             if not slot.confirmed or slot.trimmer.trim_before(now, self._trim_lag.current):
                 await self._confirm(slot)
-
-
-def _digests(elements: Elements) -> list[str]:
-    return [record.digest for _, element in elements for record in element.records if record.kind in _SHRINKING]

@@ -1,6 +1,9 @@
-"""Ended reservations from SQL: whole ones, and what Redis forgot of those that it still knows."""
+"""Ended reservations from SQL: whole ones, and the details of those that Redis still knows."""
 
 from __future__ import annotations
+
+import asyncio
+from time import monotonic
 
 import msgspec
 
@@ -40,17 +43,28 @@ def ended_view(ended: EndedReservation) -> ReservationView:
     )
 
 
-async def complete(entries: Entries, view: ReservationView) -> ReservationView:
-    """Return a shrunk record with its details; as it is while SQL is away, or for one that SQL never saw."""
+async def complete(entries: Entries, view: ReservationView, patience: float = 0.0) -> ReservationView:
+    """Return an ended record with the details that its entry has; as it is while SQL is away.
+
+    Args:
+        entries: The ledger's.
+        view: What Redis knows.
+        patience: How long to wait, in seconds, for an entry that is still on its way to SQL.
+    """
     if view.details:
         return view
-    try:
-        found = await entries.by_reservation(view.account_id, ReservationDigest(view.digest))
-    except Unavailable:
-        return view
-    endings: list[EntryRecord] = [entry for entry in found if entry.kind in _ENDINGS]
-    if not endings:
-        return view
+    deadline = monotonic() + patience
+    while True:
+        try:
+            found = await entries.by_reservation(view.account_id, ReservationDigest(view.digest))
+        except Unavailable:
+            return view
+        endings: list[EntryRecord] = [entry for entry in found if entry.kind in _ENDINGS]
+        if endings:
+            break
+        if monotonic() >= deadline:
+            return view
+        await asyncio.sleep(0.02)
     last = max(endings, key=lambda entry: entry.entry_number)
     return msgspec.structs.replace(
         view,

@@ -36,6 +36,8 @@ from earmark.v1 import reservation_pb2 as reservations
 
 __all__ = ["MeteringServicer"]
 
+_FLUSH_PATIENCE_SECONDS = 2.0
+"""For the details of a reservation that ended a moment ago: they are in its entry, on its way to SQL."""
 _STATES: dict[int, str] = {number: text for text, number in reservations.Reservation.State.items()}
 
 
@@ -125,7 +127,9 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         if not isinstance(result, ReservationRead):
             raise _wrong_kind(result)
         response = pb.GetReservationResponse()
-        fill_reservation(response.reservation, await complete(self._entries, result.reservation))
+        fill_reservation(
+            response.reservation, await complete(self._entries, result.reservation, _FLUSH_PATIENCE_SECONDS)
+        )
         return response
 
     @unary

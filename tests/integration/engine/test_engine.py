@@ -64,7 +64,7 @@ async def test_an_evicted_account_comes_back_with_every_number(stack: Stack) -> 
     await stack.flush()
     partition = stack.engine.partition_of("acme")
     position = await stack.ledger.partitions.read(partition)
-    await stack.engine.execute_on(partition, ConfirmFlush(position.flushed_seq, 0, ()))
+    await stack.engine.execute_on(partition, ConfirmFlush(position.flushed_seq, 0))
 
     assert isinstance(await stack.engine.execute(evict), Applied)
     key = partition_keys(partition).accounts

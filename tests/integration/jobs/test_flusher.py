@@ -9,11 +9,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from earmark.domain.ids import reservation_digest
 from earmark.domain.states import EntryKind
-from earmark.engine.operations import ReadReservation
-from earmark.engine.redis.packed import decode_reservation
-from earmark.engine.results import ReservationRead
 from earmark.jobs.flusher import Flusher, FlusherOptions, FlushState
 from earmark.jobs.metrics import JobMetrics
 from earmark.ledger.models import EntryFilter
@@ -77,23 +73,6 @@ async def test_entries_reach_sql_and_redis_hears_of_it(stack: Stack, metrics: Jo
         assert projections["acme"].charged == 20 * CREDIT
         assert {status.state for status in flusher.status()} == {FlushState.FLUSHING}
         await wait_until(lambda: all(status.backlog == 0 for status in flusher.status()))
-
-
-async def test_flushed_records_shrink_and_still_answer(stack: Stack, metrics: JobMetrics) -> None:
-    async with running(flusher_of(stack, metrics, options=replace(BRISK, shrink_chunk=3))):
-        await stack.account("acme", 100)
-        await charged(stack, "acme", 10)
-        partition = stack.engine.partition_of("acme")
-
-        async def all_shrunk() -> bool:
-            packed = await stack.store.command("HVALS", stack.store.keys(partition).reservations)
-            return all(decode_reservation(record).details == "" for record in packed)
-
-        await wait_until(all_shrunk)
-        assert done(await stack.commit("acme", "r3")).replayed
-        read = await stack.engine.execute(ReadReservation("acme", reservation_digest("acme", "r3")))
-        assert isinstance(read, ReservationRead)
-        assert read.reservation.charged == CREDIT
 
 
 async def test_large_backlog_is_written_in_bounded_transactions(

@@ -39,6 +39,12 @@ class Partition:
         """Answer with a record and the present balance."""
         return Done(replayed, record.view(), self.balance(account), would_refuse)
 
+    def done_for_good(self, account: Account, record: Record, *, would_refuse: bool = False) -> Done:
+        """Answer the call that ended a reservation; from here on only its entry has the details."""
+        answer = self.done(account, record, would_refuse=would_refuse)
+        record.details = ""
+        return answer
+
     def find(self, account: Account, digest: str) -> Record | None:
         """Return a record of this account: a forged id may pair an account with another's digest."""
         record = self.records.get(digest)

@@ -121,16 +121,17 @@ def charge(partition: Partition, account: Account, operation: Charge) -> Done | 
         allocations=account.plan(taken),
         whole=charged,
     )
+    would_refuse = account.observes and not affordable
     if operation.validate_only:
         record.digest = ""
-    else:
-        account.take(taken)
-        account.debt += debt
-        account.charged += charged
-        partition.records[record.digest] = record
-        _append_charge(partition, account, record, operation.settlement)
-        account.changed(partition.now)
-    return partition.done(account, record, would_refuse=account.observes and not affordable)
+        return partition.done(account, record, would_refuse=would_refuse)
+    account.take(taken)
+    account.debt += debt
+    account.charged += charged
+    partition.records[record.digest] = record
+    _append_charge(partition, account, record, operation.settlement)
+    account.changed(partition.now)
+    return partition.done_for_good(account, record, would_refuse=would_refuse)
 
 
 def _balance_refusal(
@@ -213,7 +214,7 @@ def _commit_active(
     _settle_commit(partition, account, record, charged, actual - charged, beyond.debt, operation)
     partition.append_effects(account, effects, partition.now)
     account.changed(partition.now)
-    return partition.done(account, record, would_refuse=rejected)
+    return partition.done_for_good(account, record, would_refuse=rejected)
 
 
 def _commit_late(
@@ -233,7 +234,7 @@ def _commit_late(
     _settle_commit(partition, account, record, charged, actual - charged, beyond.debt, operation)
     account.changed(partition.now)
     would_refuse = short and account.observes and operation.policy != OveragePolicy.ALLOW_WITH_OVERDRAFT
-    return partition.done(account, record, would_refuse=would_refuse)
+    return partition.done_for_good(account, record, would_refuse=would_refuse)
 
 
 def _settle_commit(
@@ -292,7 +293,7 @@ def release(partition: Partition, account: Account, operation: Release) -> Done 
             )
             partition.append_effects(account, effects, partition.now)
             account.changed(partition.now)
-            return partition.done(account, record)
+            return partition.done_for_good(account, record)
         case ReservationState.RELEASED:
             return partition.done(account, record, replayed=True)
         case ReservationState.EXPIRED:

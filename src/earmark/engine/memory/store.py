@@ -186,18 +186,7 @@ class MemoryStore:
     def _confirm_flush(self, operation: ConfirmFlush) -> Swept:
         partition = self.partition
         partition.flushed = max(partition.flushed, operation.flushed)
-        shrunk = 0
-        for digest in operation.shrink:
-            record = partition.records.get(digest)
-            if (
-                record is not None
-                and record.state in (ReservationState.COMMITTED, ReservationState.RELEASED)
-                and record.entry_seq <= partition.flushed
-                and record.details
-            ):
-                record.details = ""
-                shrunk += 1
-        return Swept(shrunk)
+        return Swept(0)
 
     def _renew_lease(self, operation: RenewLease) -> LeaseRenewed:
         leases, now = self.partition.leases, self.partition.now

@@ -39,6 +39,14 @@ local function done(account, digest, record, replayed, would_refuse)
   return { DONE, replayed, reservation_view(digest, record), balance_view(account), would_refuse or false }
 end
 
+-- The answer of the call that ended a reservation. Its entry in the stream has the details from here on: the record
+-- answers replays with what it keeps, and is the smaller for it.
+local function done_for_good(account, digest, record, would_refuse)
+  local answer = done(account, digest, record, false, would_refuse)
+  record[R_DETAILS] = ''
+  return answer
+end
+
 local function refused(code, ...)
   return { REFUSED, code, { ... } }
 end

@@ -47,5 +47,5 @@ transitions[2] = function(account, op)
   local allocations = {}
   take_excess(account, taken, policy, allocations)
   end_committed(account, digest, record, taken, uncollected, allocations, settlement)
-  return done(account, digest, record, false, would_refuse)
+  return done_for_good(account, digest, record, would_refuse)
 end

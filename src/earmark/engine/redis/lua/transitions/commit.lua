@@ -56,7 +56,7 @@ local function commit_active(account, digest, record, actual, policy, settlement
   doc[A_OPEN] = doc[A_OPEN] - 1
   end_committed(account, digest, record, charged, actual - charged, paid, settlement)
   emit_caused(account, caused, now)
-  return done(account, digest, record, false, rejected)
+  return done_for_good(account, digest, record, rejected)
 end
 
 -- The work was done after the hold had ended: charged from what is available now.
@@ -79,7 +79,7 @@ local function commit_late(account, digest, record, actual, policy, settlement)
   local charged = take_excess(account, actual, policy, allocations)
   record[R_LATE] = 1
   end_committed(account, digest, record, charged, actual - charged, allocations, settlement)
-  return done(account, digest, record, false, short)
+  return done_for_good(account, digest, record, short)
 end
 
 transitions[3] = function(account, op)

@@ -26,27 +26,11 @@ partition_transitions[32] = function(op)
 end
 
 partition_transitions[33] = function(op)
-  local _, confirmed, trim_before, shrink = unpack(op) -- ConfirmFlush
+  local _, confirmed, trim_before = unpack(op) -- ConfirmFlush
   flushed = math.max(flushed, confirmed)
   local count = 0
-  local unread = {}
-  for i = 1, #shrink do
-    if records[shrink[i]] == nil then -- what this very call changed must not be read again
-      unread[#unread + 1] = shrink[i]
-    end
-  end
-  prefetch(RESERVATIONS, unread, records, false)
-  for i = 1, #shrink do
-    local record = records[shrink[i]]
-    local ended = record and (record[R_STATE] == COMMITTED or record[R_STATE] == RELEASED)
-    if ended and record[R_SEQ] <= flushed and record[R_DETAILS] ~= '' then
-      record[R_DETAILS] = ''
-      dirty_records[shrink[i]] = record[R_ACCOUNT]
-      count = count + 1
-    end
-  end
   if trim_before > 0 then
-    call('XTRIM', STREAM, 'MINID', digits(math.min(trim_before, flushed)))
+    count = call('XTRIM', STREAM, 'MINID', digits(math.min(trim_before, flushed)))
   end
   return { SWEPT, count }
 end

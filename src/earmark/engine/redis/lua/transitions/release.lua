@@ -35,5 +35,5 @@ transitions[4] = function(account, op)
   put_record(account, digest, record)
   retire_later(account, digest)
   changed(account)
-  return done(account, digest, record, false)
+  return done_for_good(account, digest, record, false)
 end
