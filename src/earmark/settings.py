@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     """Share the port with other processes (SO_REUSEPORT)."""
     allow_insecure: bool = False
     """Listen beyond loopback without access keys."""
-    partitions: Annotated[int, Field(ge=1, le=1024)] = 16
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     """Partitions of a store that is initialised now; a store that exists keeps its own number."""
     appendfsync: AppendFsync = AppendFsync.ALWAYS
     """When the embedded engine's append-only file reaches the disk."""

@@ -59,7 +59,7 @@ def serve(
     partitions: Annotated[
         str | None,
         _option(
-            "--partitions", "N", "Partitions of a store that is made now; an existing one keeps its own.", "16", _STORES
+            "--partitions", "N", "Partitions of a store that is made now; an existing one keeps its own.", "4", _STORES
         ),
     ] = None,
     appendfsync: Annotated[

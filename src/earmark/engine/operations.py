@@ -1,4 +1,4 @@
-"""Operations: what the batch script and the reference store execute.
+"""Operations: what the batch function and the reference store execute.
 
 An operation is a msgspec struct that encodes as a msgpack array `[tag, field, ...]`, so that a batch is packed in one
 call and the Lua side reads positions: `lua/lib/layout.lua` names the same positions, and a test compares the two.
@@ -50,7 +50,7 @@ TOMBSTONE_WANTED = -2
 """In `Release.tombstone`: the Reserve may still be on its way; the engine looks in SQL and sends the generation."""
 
 
-class Details(msgspec.Struct, frozen=True, omit_defaults=True):
+class Details(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a reservation is for: kept as JSON in its record and in its ledger entry; Lua never looks inside."""
 
     request_id: str = msgspec.field(default="", name="r")
@@ -63,7 +63,7 @@ class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict, name="l")
 
 
-class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the call that ended a reservation, or an administrative change, says about it: JSON in the ledger entry."""
 
     quantity: int | None = msgspec.field(default=None, name="q")
@@ -75,13 +75,13 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
     reservation_id: str = msgspec.field(default="", name="v")
 
 
-class AccountOperation(msgspec.Struct, frozen=True, array_like=True):
+class AccountOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An operation on one account."""
 
     account_id: str
 
 
-class Reserve(AccountOperation, frozen=True, array_like=True, tag=1):
+class Reserve(AccountOperation, frozen=True, array_like=True, tag=1, gc=False):
     """Hold credits."""
 
     digest: str
@@ -104,7 +104,7 @@ class Reserve(AccountOperation, frozen=True, array_like=True, tag=1):
     validate_only: bool = False
 
 
-class Charge(AccountOperation, frozen=True, array_like=True, tag=2):
+class Charge(AccountOperation, frozen=True, array_like=True, tag=2, gc=False):
     """Reserve and commit in one step."""
 
     digest: str
@@ -122,7 +122,7 @@ class Charge(AccountOperation, frozen=True, array_like=True, tag=2):
     validate_only: bool = False
 
 
-class Commit(AccountOperation, frozen=True, array_like=True, tag=3):
+class Commit(AccountOperation, frozen=True, array_like=True, tag=3, gc=False):
     """Charge a reservation."""
 
     digest: str
@@ -132,7 +132,7 @@ class Commit(AccountOperation, frozen=True, array_like=True, tag=3):
     settlement: str
 
 
-class Release(AccountOperation, frozen=True, array_like=True, tag=4):
+class Release(AccountOperation, frozen=True, array_like=True, tag=4, gc=False):
     """Give a reservation back."""
 
     digest: str
@@ -142,7 +142,7 @@ class Release(AccountOperation, frozen=True, array_like=True, tag=4):
     generation: where the record is unknown it keeps a RELEASED record of amount 0, if none was retired since."""
 
 
-class Extend(AccountOperation, frozen=True, array_like=True, tag=5):
+class Extend(AccountOperation, frozen=True, array_like=True, tag=5, gc=False):
     """Move a reservation's expiry, add credits, or both."""
 
     digest: str
@@ -157,7 +157,7 @@ class Extend(AccountOperation, frozen=True, array_like=True, tag=5):
     owner: str = ""
 
 
-class ReadBalance(AccountOperation, frozen=True, array_like=True, tag=6):
+class ReadBalance(AccountOperation, frozen=True, array_like=True, tag=6, gc=False):
     """Read the totals, and the grants if wanted."""
 
     with_grants: bool = False
@@ -165,13 +165,13 @@ class ReadBalance(AccountOperation, frozen=True, array_like=True, tag=6):
     """Publish every change of the account for this long."""
 
 
-class ReadReservation(AccountOperation, frozen=True, array_like=True, tag=7):
+class ReadReservation(AccountOperation, frozen=True, array_like=True, tag=7, gc=False):
     """Read one record."""
 
     digest: str
 
 
-class ApplyGrant(AccountOperation, frozen=True, array_like=True, tag=8):
+class ApplyGrant(AccountOperation, frozen=True, array_like=True, tag=8, gc=False):
     """Apply a grant that SQL has recorded under this admin_seq."""
 
     admin_seq: int
@@ -186,7 +186,7 @@ class ApplyGrant(AccountOperation, frozen=True, array_like=True, tag=8):
     """`Settlement` as JSON: comment, actor, request_id, reservation_id."""
 
 
-class VoidGrant(AccountOperation, frozen=True, array_like=True, tag=9):
+class VoidGrant(AccountOperation, frozen=True, array_like=True, tag=9, gc=False):
     """Void what is left of a grant and not reserved."""
 
     admin_seq: int
@@ -194,7 +194,7 @@ class VoidGrant(AccountOperation, frozen=True, array_like=True, tag=9):
     settlement: str
 
 
-class Configure(AccountOperation, frozen=True, array_like=True, tag=10):
+class Configure(AccountOperation, frozen=True, array_like=True, tag=10, gc=False):
     """Set the configuration as of this admin_seq; members as a difference."""
 
     admin_seq: int
@@ -205,7 +205,7 @@ class Configure(AccountOperation, frozen=True, array_like=True, tag=10):
     members_removed: tuple[str, ...] = ()
 
 
-class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11):
+class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11, gc=False):
     """Bring an account from SQL into Redis, if it is still missing and nothing was evicted since the miss."""
 
     generation: int
@@ -226,7 +226,7 @@ class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11):
     (0 or 1)."""
 
 
-class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12):
+class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12, gc=False):
     """Bring an ended record from SQL into Redis, if it is still missing and nothing was retired since the miss."""
 
     generation: int
@@ -247,7 +247,7 @@ class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12)
     """Three numbers each: grant, kind, amount."""
 
 
-class Evict(AccountOperation, frozen=True, array_like=True, tag=13):
+class Evict(AccountOperation, frozen=True, array_like=True, tag=13, gc=False):
     """Drop an idle account from Redis: nothing reserved, nobody waiting, all flushed, untouched since `idle_before`."""
 
     idle_before: int
@@ -256,7 +256,7 @@ class Evict(AccountOperation, frozen=True, array_like=True, tag=13):
     members: tuple[str, ...]
 
 
-class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14):
+class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14, gc=False):
     """Remove a ticket of the queue, if its owner is still this one."""
 
     ticket: str
@@ -264,7 +264,7 @@ class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14):
     owner: str
 
 
-class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15):
+class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15, gc=False):
     """Recovery only: replace the account by SQL's state, keeping those of its holds that SQL does not know as ended."""
 
     load: LoadAccount
@@ -275,17 +275,17 @@ class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15):
     """Reservations that SQL knows as ended since Redis's state."""
 
 
-class PartitionOperation(msgspec.Struct, frozen=True, array_like=True):
+class PartitionOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An operation on a whole partition."""
 
 
-class RetireReservations(PartitionOperation, frozen=True, array_like=True, tag=32):
+class RetireReservations(PartitionOperation, frozen=True, array_like=True, tag=32, gc=False):
     """Remove ended records whose replay window is over and whose entry is flushed."""
 
     limit: int
 
 
-class ConfirmFlush(PartitionOperation, frozen=True, array_like=True, tag=33):
+class ConfirmFlush(PartitionOperation, frozen=True, array_like=True, tag=33, gc=False):
     """Note what SQL holds, and trim the stream."""
 
     flushed: int
@@ -293,7 +293,7 @@ class ConfirmFlush(PartitionOperation, frozen=True, array_like=True, tag=33):
     """Stream elements before this seq go; 0 for none."""
 
 
-class RenewLease(PartitionOperation, frozen=True, array_like=True, tag=34):
+class RenewLease(PartitionOperation, frozen=True, array_like=True, tag=34, gc=False):
     """Take or keep a lease by Redis's clock."""
 
     name: str
@@ -302,7 +302,7 @@ class RenewLease(PartitionOperation, frozen=True, array_like=True, tag=34):
     """0 gives it back."""
 
 
-class ListHolds(PartitionOperation, frozen=True, array_like=True, tag=35):
+class ListHolds(PartitionOperation, frozen=True, array_like=True, tag=35, gc=False):
     """Read a bounded part of the partition's open reservations in order of expiry."""
 
     account_id: str

@@ -1,4 +1,4 @@
-"""Stream records: what the batch script appends and the flusher writes to SQL.
+"""Stream records: what the batch function appends and the flusher writes to SQL.
 
 One stream element holds what one script call settled: `[format, epoch, first_seq, now, [record, ...]]` in msgpack,
 under the id `<last seq>-0`. Records of one element have consecutive seqs.

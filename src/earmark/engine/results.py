@@ -1,4 +1,4 @@
-"""Results of operations, as the batch script and the reference store answer them.
+"""Results of operations, as the batch function and the reference store answer them.
 
 Arrays with a tag, like the operations. A `Refusal` is an expected outcome; the server turns it into an error.
 """
@@ -63,7 +63,7 @@ REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {
 }
 
 
-class BalanceView(msgspec.Struct, frozen=True, array_like=True):
+class BalanceView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An account's totals, in microcredits; `next_expire_time` is 0 if nothing available expires."""
 
     available: int
@@ -76,7 +76,7 @@ class BalanceView(msgspec.Struct, frozen=True, array_like=True):
     entry_number: int
 
 
-class ReservationView(msgspec.Struct, frozen=True, array_like=True):
+class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record; `settle_time` 0 while ACTIVE. `details` is "" in a COMMITTED or RELEASED record: its entry has them."""
 
     digest: str
@@ -95,7 +95,7 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True):
     account_id: str
 
 
-class Done(msgspec.Struct, frozen=True, array_like=True, tag=0):
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """A Reserve, Charge, Commit, Release or Extend that took effect, now or before."""
 
     replayed: bool
@@ -105,39 +105,39 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """The account only observes, and enforcement would have refused."""
 
 
-class Refused(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """An expected refusal: nothing changed."""
 
     code: int
     numbers: tuple[int, ...]
 
 
-class Again(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Again(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """More events were due than one script settles: send the operation again."""
 
 
-class AccountMissing(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class AccountMissing(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     """Redis does not hold the account: load it from a SQL snapshot at or after `flushed`."""
 
     generation: int
     flushed: int
 
 
-class ReservationMissing(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class ReservationMissing(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     """Redis does not hold the record: look it up in a SQL snapshot at or after `flushed`."""
 
     generation: int
     flushed: int
 
 
-class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     """The operation has a ticket in the queue of its account: send it again when woken, and as a heartbeat."""
 
     available: int
     required: int
 
 
-class BalanceRead(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class BalanceRead(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
     """The answer to ReadBalance."""
 
     balance: BalanceView
@@ -146,13 +146,13 @@ class BalanceRead(msgspec.Struct, frozen=True, array_like=True, tag=6):
     voided."""
 
 
-class ReservationRead(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class ReservationRead(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
     """The answer to ReadReservation."""
 
     reservation: ReservationView
 
 
-class Applied(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Applied(msgspec.Struct, frozen=True, array_like=True, tag=8, gc=False):
     """The answer to an administrative operation, a load, a restore, an eviction, a cancelled wait or a rebuild."""
 
     admin_seq: int
@@ -162,7 +162,7 @@ class Applied(msgspec.Struct, frozen=True, array_like=True, tag=8):
     balance: BalanceView | None
 
 
-class HoldsRead(msgspec.Struct, frozen=True, array_like=True, tag=9):
+class HoldsRead(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
     """The answer to ListHolds; `next_member` is "" at the end."""
 
     reservations: tuple[ReservationView, ...]
@@ -170,20 +170,20 @@ class HoldsRead(msgspec.Struct, frozen=True, array_like=True, tag=9):
     next_member: str
 
 
-class LeaseRenewed(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class LeaseRenewed(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
     """The answer to RenewLease."""
 
     held: bool
     until: int
 
 
-class Swept(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class Swept(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
     """The answer to RetireReservations and ConfirmFlush: how many records, or stream elements, went."""
 
     count: int
 
 
-class Bug(msgspec.Struct, frozen=True, array_like=True, tag=12):
+class Bug(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):
     """The script failed on this account: nothing of the batch changed it."""
 
     message: str
@@ -206,8 +206,8 @@ Result = (
 )
 
 
-class BatchReply(msgspec.Struct, frozen=True, array_like=True):
-    """The answer of the batch script to one call."""
+class BatchReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The answer of the batch function to one call."""
 
     format: int
     status: int

@@ -172,3 +172,10 @@ async def test_every_key_belongs_to_the_fixed_set_of_a_partition(stack: Stack) -
     assert await keys() <= allowed
     await task
     assert await keys() <= allowed
+
+
+async def test_a_flushed_function_library_is_loaded_again_and_nothing_is_done_twice(stack: Stack) -> None:
+    await stack.account("acme", 10)
+    await stack.store.command("FUNCTION", "FLUSH")
+    assert not done(await stack.reserve("acme", "r", 4)).replayed
+    assert (await stack.balance("acme")).reserved == 4 * CREDIT

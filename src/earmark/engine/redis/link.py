@@ -16,7 +16,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import SSLConnection, parse_url
 
-from earmark.engine.redis.scripts import batch_script, partition_script
+from earmark.engine.redis.scripts import batch_library, partition_script
 from earmark.errors import Reason, Unavailable
 
 __all__ = ["PushCallback", "RedisLink", "ReplyCallback", "unavailable"]
@@ -101,13 +101,21 @@ class RedisLink(asyncio.Protocol):
         if database := options.get("db"):
             await self.command("SELECT", str(database))
         await self.command("CLIENT", "SETNAME", "earmark")
-        for script in (batch_script(), partition_script()):
-            await self.command("SCRIPT", "LOAD", script.text)
+        await self.command("SCRIPT", "LOAD", partition_script().text)
+        await self._load_library()
         for line in (await self.command("INFO", "server")).splitlines():
             if line.startswith(b"run_id:"):
                 self.run_id = line.removeprefix(b"run_id:").strip().decode()
         if not self.run_id:
             raise unavailable("it does not tell its run id")
+
+    async def _load_library(self) -> None:
+        try:
+            await self.command("FUNCTION", "LOAD", batch_library().text)
+        except hiredis.ReplyError as refusal:
+            # The name carries the text's digest: one that exists is this one.
+            if "already exists" not in str(refusal):
+                raise
 
     @property
     def alive(self) -> bool:

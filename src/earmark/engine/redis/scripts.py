@@ -1,7 +1,10 @@
-"""The Lua scripts, joined from their files when the package is loaded.
+"""The Lua code, joined from its files when the package is loaded.
 
-The batch script is `lib/*` and `transitions/*` in the order below, then `batch.lua`. The numeric constants of
-`lib/layout.lua` are put into the text, because Lua 5.1 allows 200 locals and 60 upvalues a function.
+The batch is a Redis function: a library (`lib/*` and `transitions/*` in the order below, then `batch.lua`) that the
+server compiles once. As a script, each call built its hundred closures anew: 62 microseconds before the first
+operation, measured, against 20 as a function. The library's name carries the digest of its text, so that releases
+side by side have one each. The numeric constants of `lib/layout.lua` are put into the text, because Lua 5.1 allows 200
+locals and 60 upvalues a function. What runs rarely stays a script.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["Script", "batch_script", "holds_script", "partition_script"]
+__all__ = ["Library", "Script", "batch_library", "holds_script", "partition_script"]
 
 _PARTS = (
     "lib/cache.lua",
@@ -44,6 +47,13 @@ class Script(NamedTuple):
     sha: bytes
 
 
+class Library(NamedTuple):
+    """A function library's text and the name of its one function."""
+
+    text: bytes
+    function: bytes
+
+
 def _read(name: str) -> str:
     return files("earmark.engine.redis").joinpath("lua", *name.split("/")).read_text(encoding="utf-8")
 
@@ -65,18 +75,21 @@ def constants(layout: str) -> dict[str, str]:
 
 
 @cache
-def batch_script() -> Script:
-    """Return the script that executes a batch of operations."""
+def batch_library() -> Library:
+    """Return the library whose function executes a batch of operations."""
     layout = _read("lib/layout.lua")
     numbers = constants(layout)
     text = _CONSTANTS.sub("", layout) + "\n" + "\n".join(_read(part) for part in _PARTS)
     names = re.compile(r"\b(" + "|".join(sorted(numbers, key=len, reverse=True)) + r")\b")
     code = [_strip(line) for line in text.splitlines()]
-    return _script("\n".join(names.sub(lambda match: numbers[match.group(1)], line) for line in code if line))
+    body = "\n".join(names.sub(lambda match: numbers[match.group(1)], line) for line in code if line)
+    name = f"earmark_{sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
+    library = f"#!lua name={name}\n{body}\nredis.register_function('{name}', execute_batch)\n"
+    return Library(library.encode(), name.encode())
 
 
 def _strip(line: str) -> str:
-    """Drop indentation and whole-line comments: the script is sent and hashed once, but parsed at every restart."""
+    """Drop indentation and whole-line comments: they would be stored in Redis with the library."""
     stripped = line.strip()
     return "" if stripped.startswith("--") else stripped
 

@@ -22,7 +22,7 @@ from earmark.engine.operations import AnyOperation
 from earmark.engine.records import STREAM_FIELD, StreamElement, decode_element
 from earmark.engine.redis.keys import PartitionKeys, partition_keys
 from earmark.engine.redis.link import RedisLink, ReplyCallback, unavailable
-from earmark.engine.redis.scripts import batch_script, partition_script
+from earmark.engine.redis.scripts import batch_library, partition_script
 from earmark.engine.results import BatchReply
 from earmark.errors import EarmarkError, Reason, Unavailable
 
@@ -83,7 +83,7 @@ class _Partition:
     number: int
     keys: PartitionKeys
     command: tuple[bytes, ...]
-    """EVALSHA, digest, number of keys, keys: the part of a call that never changes."""
+    """FCALL, function, number of keys, keys: the part of a call that never changes."""
     epoch: int | None = None
     seen_seq: int = 0
     lookup_until: int = 0
@@ -111,7 +111,7 @@ class RedisStore:
     def _new_partition(self, number: int) -> _Partition:
         keys = partition_keys(number, self.options.key_prefix)
         names = tuple(key.encode() for key in keys.all())
-        command = (b"EVALSHA", batch_script().sha, str(len(names)).encode(), *names)
+        command = (b"FCALL", batch_library().function, str(len(names)).encode(), *names)
         return _Partition(number, keys, command)
 
     # Connection
@@ -318,12 +318,12 @@ class RedisStore:
                 on_reply(raw)
                 return
             if isinstance(raw, hiredis.ReplyError):
-                if str(raw).startswith("NOSCRIPT") and link.alive:
-                    # SCRIPT FLUSH: nothing was executed, so the call may go again.
-                    link.send(("SCRIPT", "LOAD", batch_script().text), lambda _: None)
+                if "Function not found" in str(raw) and link.alive:
+                    # FUNCTION FLUSH: nothing was executed, so the call may go again.
+                    link.send(("FUNCTION", "LOAD", batch_library().text), lambda _: None)
                     link.send(command, handle)
                     return
-                _log.error("the batch script failed", partition=slot.number, cause=str(raw))
+                _log.error("the batch function failed", partition=slot.number, cause=str(raw))
                 on_reply(unavailable(str(raw)))
                 return
             reply = self._decoder.decode(raw)

@@ -1,7 +1,7 @@
--- The batch script: executes up to a few hundred operations on one partition.
+-- The batch function: executes up to a few hundred operations on one partition.
 --
--- KEYS  accounts, reservations, deadlines, stream, meta, waiters, tickets (of one partition, in one slot)
--- ARGV  1: msgpack of { format, epoch, run id, seen seq, replay window, horizon, operations }
+-- keys  accounts, reservations, deadlines, stream, meta, waiters, tickets (of one partition, in one slot)
+-- args  1: msgpack of { format, epoch, run id, seen seq, replay window, horizon, operations }
 -- Result: msgpack of { format, status, epoch, now, seq, flushed, due left, results }
 --   status 0 served, 1 must recover (no meta, another run id, a seq behind what was seen), 2 another epoch, 3 format
 --
@@ -165,41 +165,54 @@ local function write_entries(epoch)
   return seq
 end
 
-local wire_format, epoch, run_id, seen_seq, window, soon_horizon, operations = unpack(unpack_one(ARGV[1]))
-if wire_format ~= FORMAT then
-  return fenced(STATUS_FORMAT, 0, 0)
+-- What a call begins with: nothing of the call before it may be left.
+local function begin(keys)
+  call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
+  min, format = math.min, string.format
+  ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS = unpack(keys)
+  CHANNEL = string.sub(META, 1, -5) .. 'changes'
+  accounts, records, dirty_records, deadlines, entries, broken = {}, {}, {}, {}, {}, {}
 end
-local meta = call('HMGET', META, 'epoch', 'run_id', 'seq', 'flushed', 'now', 'evict_generation', 'retire_generation',
-  'clock_offset')
-if not meta[1] or not meta[2] or meta[2] ~= run_id then
-  return fenced(STATUS_RECOVER, tonumber(meta[1] or '0'), tonumber(meta[3] or '0'))
-end
-base_seq = tonumber(meta[3])
-if base_seq < seen_seq then
-  return fenced(STATUS_RECOVER, tonumber(meta[1]), base_seq)
-end
-if tonumber(meta[1]) ~= epoch then
-  return fenced(STATUS_EPOCH, tonumber(meta[1]), base_seq)
-end
-flushed, evict_generation, retire_generation = tonumber(meta[4]), tonumber(meta[6]), tonumber(meta[7])
-replay_window, horizon = window, soon_horizon
-local clock = call('TIME')
-now = math.max(tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + tonumber(meta[8] or '0'), tonumber(meta[5]))
 
-local flushed_before, evicted_before, retired_before = flushed, evict_generation, retire_generation
-read_ahead(operations)
--- While a partition recovers, its accounts may be behind SQL: what they settled now would take numbers that SQL has given.
-local due_left = run_id ~= '' and settle_due_events()
-local results = execute_all(operations, due_left)
-write_accounts()
-write_records()
-write_deadlines()
-local seq = write_entries(epoch)
-if seq ~= base_seq or next(dirty_records) or next(deadlines) then
-  call('HSET', META, 'seq', digits(seq), 'now', digits(now))
+local function execute_batch(keys, args)
+  begin(keys)
+  local wire_format, epoch, run_id, seen_seq, window, soon_horizon, operations = unpack(unpack_one(args[1]))
+  if wire_format ~= FORMAT then
+    return fenced(STATUS_FORMAT, 0, 0)
+  end
+  local meta = call('HMGET', META, 'epoch', 'run_id', 'seq', 'flushed', 'now', 'evict_generation', 'retire_generation',
+    'clock_offset')
+  if not meta[1] or not meta[2] or meta[2] ~= run_id then
+    return fenced(STATUS_RECOVER, tonumber(meta[1] or '0'), tonumber(meta[3] or '0'))
+  end
+  base_seq = tonumber(meta[3])
+  if base_seq < seen_seq then
+    return fenced(STATUS_RECOVER, tonumber(meta[1]), base_seq)
+  end
+  if tonumber(meta[1]) ~= epoch then
+    return fenced(STATUS_EPOCH, tonumber(meta[1]), base_seq)
+  end
+  flushed, evict_generation, retire_generation = tonumber(meta[4]), tonumber(meta[6]), tonumber(meta[7])
+  replay_window, horizon = window, soon_horizon
+  local clock = call('TIME')
+  now = math.max(tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + tonumber(meta[8] or '0'), tonumber(meta[5]))
+
+  local flushed_before, evicted_before, retired_before = flushed, evict_generation, retire_generation
+  read_ahead(operations)
+  -- While a partition recovers, its accounts may be behind SQL: what they settled now would take numbers that SQL
+  -- has given already.
+  local due_left = run_id ~= '' and settle_due_events()
+  local results = execute_all(operations, due_left)
+  write_accounts()
+  write_records()
+  write_deadlines()
+  local seq = write_entries(epoch)
+  if seq ~= base_seq or next(dirty_records) or next(deadlines) then
+    call('HSET', META, 'seq', digits(seq), 'now', digits(now))
+  end
+  if flushed ~= flushed_before or evict_generation ~= evicted_before or retire_generation ~= retired_before then
+    call('HSET', META, 'flushed', digits(flushed), 'evict_generation', digits(evict_generation), 'retire_generation',
+      digits(retire_generation))
+  end
+  return pack({ FORMAT, 0, epoch, now, seq, flushed, due_left, results })
 end
-if flushed ~= flushed_before or evict_generation ~= evicted_before or retire_generation ~= retired_before then
-  call('HSET', META, 'flushed', digits(flushed), 'evict_generation', digits(evict_generation), 'retire_generation',
-    digits(retire_generation))
-end
-return pack({ FORMAT, 0, epoch, now, seq, flushed, due_left, results })

@@ -1,19 +1,21 @@
 -- What one call works on: documents and records are read once, changed in memory, and written in one phase at the end.
 -- An error in a transition (a bug) drops everything that the call did to that account and to no other.
 
-local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
-local min, floor, format = math.min, math.floor, string.format
+-- The library is loaded once and called many times: what belongs to a call is set up by `begin` in batch.lua.
+
+-- Of redis, cmsgpack, math and string, which do not exist yet while the library is loaded.
+local call, pack, unpack_one, min, format
 
 local now -- one moment for the whole call, microseconds
 local base_seq, flushed, evict_generation, retire_generation -- of the partition's meta
 local replay_window, horizon -- microseconds
 
-local accounts = {} -- account id -> { id, doc, dirty, tail_loaded, raised, members } or false: not in Redis
-local records = {} -- digest -> record, or false: not in Redis
-local dirty_records = {} -- digest -> account id
-local deadlines = {} -- member -> { score or false, account id }
-local entries = {} -- stream records in order
-local broken = {} -- account id -> message
+local accounts -- account id -> { id, doc, dirty, tail_loaded, raised, members } or false: not in Redis
+local records -- digest -> record, or false: not in Redis
+local dirty_records -- digest -> account id
+local deadlines -- member -> { score or false, account id }
+local entries -- stream records in order
+local broken -- account id -> message
 
 local transitions, partition_transitions = {}, {} -- by the operation's tag
 

@@ -1,6 +1,6 @@
 -- Positions and constants of the packed formats. A record is an array; fields are appended, never moved.
 -- Absent amounts are -1, absent times 0: a nil would leave a hole in an array.
--- The numbers of this file are put into the text of the script when the package is loaded (scripts.py): Lua 5.1 has
+-- The numbers of this file are put into the text of the library when the package is loaded (scripts.py): Lua 5.1 has
 -- room for 200 locals and 60 upvalues, and a constant is faster than either.
 
 local FORMAT = 1
@@ -11,11 +11,10 @@ local MAX_LIFETIME = 86400000000 -- 24 h
 local TICKET_TTL = 5000000 -- a ticket lapses when it is not sent again for 5 s
 local ABSENT = -1
 
--- KEYS of a partition, all of them in every call.
-local ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+-- Keys of the partition that a call is about; all of them are declared in every call.
+local ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS
 -- Pub/sub channel of the partition: wakes waiters and watchers.
-local CHANNEL = string.sub(META, 1, -5) .. 'changes'
+local CHANNEL
 
 -- DEADLINES is one sorted set with two eras. Scores below RETIRE_ERA are moments at which a hold ends or a grant
 -- expires (microseconds); above it, RETIRE_ERA + the moment at which an ended record may go. Settling a hold moves
