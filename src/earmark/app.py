@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -59,14 +59,18 @@ class Stores:
     database_url: str
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, on_ready: Callable[[Sequence[str]], None] | None = None) -> None:
     """Run the sidecar until it is told to stop by SIGTERM or SIGINT.
+
+    Args:
+        settings: What to run with.
+        on_ready: Called once with the addresses, when calls are answered.
 
     Raises:
         EarmarkError: it cannot start; one line that says why.
     """
     configure_logging(settings.log_level, settings.log_format)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, on_ready))
 
 
 def run_worker(settings: Settings) -> None:
@@ -75,7 +79,7 @@ def run_worker(settings: Settings) -> None:
     uvloop.run(_serve_as_worker(settings))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | None) -> None:
     stop = _StopSignals()
     async with AsyncExitStack() as stack:
         if settings.redis_url is None or settings.database_url is None:
@@ -90,6 +94,8 @@ async def _serve(settings: Settings) -> None:
         async with open_sidecar(settings, stores) as server:
             if workers is not None:
                 await workers.start(stores.redis_url, stores.database_url)
+            if on_ready is not None:
+                on_ready(server.addresses)
             await stop.first.wait()
             drain = asyncio.create_task(server.drain(settings.drain_timeout))
             if workers is not None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from earmark.cli.output import note
 from earmark.cli.stores import DatabaseUrl, DataDir, RedisUrl, store_settings
 
 __all__ = ["EXAMPLES", "serve"]
@@ -125,4 +126,6 @@ def serve(
     )
     from earmark.app import run
 
-    run(settings)
+    for name in settings.unknown_variables():
+        note(f"{name} is no setting of this release: is it misspelled?")
+    run(settings, on_ready=lambda addresses: print(f"earmark serves on {', '.join(addresses)}", flush=True))

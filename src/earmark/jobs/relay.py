@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from earmark.engine.administration import apply_recorded
 from earmark.engine.engine import Engine
 from earmark.engine.ports import Archive, Metering
-from earmark.engine.results import Applied, Refused
-from earmark.errors import EarmarkError, Internal, Reason, error
+from earmark.errors import EarmarkError
 from earmark.jobs.attempts import Attempts
 from earmark.jobs.leases import Leases
 from earmark.jobs.metrics import JobMetrics
@@ -24,44 +24,11 @@ __all__ = ["Relay", "RelayOptions", "relay_account"]
 
 _log = structlog.get_logger("earmark.relay")
 
-_ROUNDS = 4
-
 
 async def relay_account(engine: Metering, archive: Archive, account_id: str, up_to: int) -> int:
-    """Apply the account's recorded operations, in order, up to the admin_seq `up_to`; return how many took effect now.
-
-    A refusal is the answer of the call that recorded the operation; it uses its admin_seq up, and the relay goes on.
-
-    Raises:
-        EarmarkError: ACCOUNT_NOT_FOUND; a store is away, or the account is being recovered: repeat later.
-    """
-    fresh = 0
+    """Apply what SQL has recorded of an account beyond what it confirms; see `apply_recorded`."""
     _, load = await archive.read_account(account_id, 0)  # of the position nothing is wanted: any partition will do
-    behind = load.admin_seq if load is not None else 0
-    for _ in range(_ROUNDS):
-        if behind >= up_to:
-            return fresh
-        begun = behind
-        for operation in await archive.read_admin_operations(account_id, behind):
-            if operation.admin_seq > up_to:
-                break
-            match await engine.execute(operation):
-                case Applied(admin_seq=applied) if applied < operation.admin_seq:
-                    # Redis is behind what SQL confirms: those before it are missing too.
-                    behind = applied
-                    break
-                case Applied() as answer:
-                    fresh += answer.fresh
-                case Refused():
-                    fresh += 1
-                case other:
-                    raise Internal(Reason.INTERNAL, f"the store answered a relay with {type(other).__name__}")
-            behind = operation.admin_seq
-        if behind == begun:
-            break
-    if behind >= up_to:
-        return fresh
-    raise error(Reason.RECOVERING, f"account {account_id!r} cannot take its administrative operations yet")
+    return await apply_recorded(engine, archive, account_id, load.admin_seq if load is not None else 0, up_to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from earmark.engine.administration import apply_recorded
 from earmark.engine.operations import ApplyGrant, Configure, ReadBalance, VoidGrant
 from earmark.engine.ports import Archive, Metering
 from earmark.engine.results import Applied, BalanceRead, BalanceView, RefusalCode, Refused
@@ -73,34 +74,17 @@ class Relay:
     async def _apply(self, operation: AdminOperation) -> bool:
         """Apply an operation and whatever is missing before it; return whether this call was the one to apply it."""
         applied = await self._attempt(operation)
-        while applied.admin_seq < operation.admin_seq:
-            behind = applied.admin_seq
-            for missing in await self._recorded.read_admin_operations(operation.account_id, behind):
-                if missing.admin_seq > operation.admin_seq:
-                    break
-                if missing.admin_seq == operation.admin_seq:
-                    applied = await self._attempt(operation)
-                else:
-                    applied = await self._attempt_earlier(missing)
-            if applied.admin_seq <= behind:
-                raise error(
-                    Reason.RECOVERING,
-                    f"account {operation.account_id!r} is being recovered: repeat the call with the same request_id",
-                )
-        return applied.fresh
+        if applied.admin_seq >= operation.admin_seq:
+            return applied.fresh
+        before = operation.admin_seq - 1
+        await apply_recorded(self._engine, self._recorded, operation.account_id, applied.admin_seq, before)
+        return (await self._attempt(operation)).fresh
 
     async def _attempt(self, operation: AdminOperation) -> Applied:
         result = await execute(self._engine, operation)
         if not isinstance(result, Applied):
             raise Internal(Reason.INTERNAL, f"the store answered a relay with {type(result).__name__}")
         return result
-
-    async def _attempt_earlier(self, operation: AdminOperation) -> Applied:
-        """Apply an operation of another call: a refusal is that call's, and uses up its admin_seq too."""
-        result = await self._engine.execute(operation)
-        if isinstance(result, Applied):
-            return result
-        return Applied(operation.admin_seq, True, None)  # noqa: FBT003 - positional in msgspec's arrays
 
     def _visible(self, ticket: AdminTicket, now: AccountNow) -> bool:
         """Return whether Redis itself shows that the operation took effect."""

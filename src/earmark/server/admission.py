@@ -26,6 +26,8 @@ class Admission:
         """Unary calls that are being answered."""
         self.sessions = 0
         """Session streams that are open."""
+        self.session_calls = 0
+        """Calls of all Session streams whose results were not sent yet."""
         self.counts = CallCounts()
         """What was answered."""
         self._holds: dict[str, int] = {}
@@ -45,9 +47,9 @@ class Admission:
         return failure
 
     def note_hold(self, digest: str, expire_time: int) -> None:
-        """Note a reservation that was given out over a unary call: its Commit will come as a call of its own.
+        """Note a reservation that was given out, or its new expiry: its Commit will come as a call of its own.
 
-        For those of a Session its open stream stands. At most 100,000 are kept, the oldest go first.
+        At most 100,000 are kept, the oldest go first.
         """
         if len(self._holds) >= _MAX_HOLDS:
             self._holds.pop(next(iter(self._holds)))
@@ -58,9 +60,12 @@ class Admission:
         self._holds.pop(digest, None)
 
     async def drained(self, now: Callable[[], int]) -> None:
-        """Return when no unary call runs, no Session is open, and no noted reservation is; `now` in microseconds."""
+        """Return when no call runs and no noted reservation is open; `now` in microseconds.
+
+        A Session that is open and idle is not waited for: its client has nothing here that it could still settle.
+        """
         while True:
-            if not self.calls and not self.sessions:
+            if not self.calls and not self.session_calls:
                 moment = now()
                 self._holds = {digest: expires for digest, expires in self._holds.items() if expires > moment}
                 if not self._holds:

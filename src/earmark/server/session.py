@@ -19,7 +19,7 @@ from grpc.aio import EOF, InternalError  # type: ignore[attr-defined]  # The stu
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Charge, Extend, Reserve
 from earmark.engine.results import Done, Refused, Result
-from earmark.errors import EarmarkError, Internal, Reason
+from earmark.errors import EarmarkError, Internal, Reason, error
 from earmark.ledger.entries import Entries
 from earmark.server import checks
 from earmark.server.admission import Admission
@@ -93,6 +93,7 @@ class SessionStream:
             _log.debug("a session ended while it was written to or read from")  # The client has gone.
         finally:
             self._closed = True
+            self._admission.session_calls -= self._in_flight
             reader.cancel()
             for task in self._completions:
                 task.cancel()
@@ -113,6 +114,7 @@ class SessionStream:
                     self._reader_wakes = self._loop.create_future()
                     await self._reader_wakes
                 self._in_flight += 1
+                self._admission.session_calls += 1
                 self._start(call)
 
     def _start(self, call: pb.SessionCall) -> None:
@@ -126,7 +128,7 @@ class SessionStream:
                         raise self._admission.refusal()
                     operation = reserve = self._requests.reserve(call.reserve)
                     if reserve.wait:
-                        self._waiting[reserve.owner] = reserve
+                        self._take_seat(reserve)
                 case "commit":
                     operation = self._requests.commit(call.commit)
                 case "release":
@@ -134,13 +136,13 @@ class SessionStream:
                 case "extend":
                     operation = extend = self._requests.extend(call.extend)
                     if extend.wait:
-                        self._waiting[extend.owner] = extend
+                        self._take_seat(extend)
                 case "charge":
                     if self._admission.draining:
                         raise self._admission.refusal()
                     operation = charge = self._requests.charge(call.charge)
                     if charge.wait:
-                        self._waiting[charge.owner] = charge
+                        self._take_seat(charge)
                 case _:
                     raise checks.invalid("call", "is missing, or of a kind that this release does not know")
         except EarmarkError as failure:
@@ -150,6 +152,17 @@ class SessionStream:
             self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
             return
         self._submit(operation, partial(self._answered, sequence, which, operation))
+
+    def _take_seat(self, operation: Reserve | Charge | Extend) -> None:
+        """Let an operation wait for credits: in at most half of the places, or no Commit could come in to free some."""
+        if len(self._waiting) >= self._max_in_flight // 2:
+            raise error(
+                Reason.OVERLOADED,
+                f"{len(self._waiting)} calls of this stream wait for credits already: repeat the call later",
+                {"waiting_calls": len(self._waiting)},
+                retry_after_micros=1_000_000,
+            )
+        self._waiting[operation.owner] = operation
 
     def _answered(self, sequence: int, which: str, operation: AccountOperation, result: Result | EarmarkError) -> None:
         """Take the engine's answer."""
@@ -177,7 +190,10 @@ class SessionStream:
         slot.sequence = sequence
         reservation_id = _FILLS[which](getattr(slot, which), done)
         view = done.reservation
-        if view.state == ReservationState.ACTIVE and reservation_id:
+        if view.state != ReservationState.ACTIVE:
+            self._admission.forget_hold(view.digest)
+        elif reservation_id:
+            self._admission.note_hold(view.digest, view.expire_time)
             self._requests.remember(reservation_id, view.account_id, view.digest)
 
     async def _put_completed(self, sequence: int, which: str, done: Done) -> None:
@@ -226,6 +242,7 @@ class SessionStream:
             count = len(frame.results)
             await self._context.write(frame)
             self._in_flight -= count
+            self._admission.session_calls -= count
             waiting = self._reader_wakes
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)

@@ -200,3 +200,22 @@ async def test_calls_of_one_frame_see_each_other(sidecar: Sidecar) -> None:
     kinds = [results[n].WhichOneof("result") for n in range(5)]
     assert kinds == ["reserve"] * 3 + ["status"] * 2
     stream.cancel()
+
+
+async def test_those_who_wait_leave_room_for_the_commit_that_serves_them(
+    redis_url: str, database_url: str, socket_path: Path
+) -> None:
+    async with open_test_sidecar(redis_url, database_url, f"unix:{socket_path}", max_calls_in_flight=8) as sidecar:
+        await sidecar.account()
+        stream = sidecar.metering.Session()
+        await stream.write(pb.SessionRequest(calls=[call(0, reserve=reserve("all", 500_000_000))]))
+        held = (await collect(stream, 1))[0].reserve.reservation
+        waiting = [call(n, reserve=reserve(f"w{n}", wait=Duration(seconds=50))) for n in range(1, 9)]
+        await stream.write(pb.SessionRequest(calls=waiting))
+        refused = await collect(stream, 4)
+        assert {said(result).reason for result in refused.values()} == {"OVERLOADED"}
+        commit = pb.CommitRequest(reservation_id=held.reservation_id, amount_micros=0)
+        await stream.write(pb.SessionRequest(calls=[call(9, commit=commit)]))
+        served = await collect(stream, 5)
+        assert {result.WhichOneof("result") for result in served.values()} == {"commit", "reserve"}
+        stream.cancel()
