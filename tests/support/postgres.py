@@ -128,9 +128,7 @@ def shared_postgres(*options: str, durable: bool = False) -> Iterator[PostgresSe
             directory.chmod(0o755)
             os.chown(directory, user, user)
             if not all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
-                copy = directory / "install"
-                shutil.copytree(binaries.parent, copy, symlinks=True)
-                binaries = copy / "bin"
+                binaries = _copy_installation(binaries.parent, directory / "install")
         server = PostgresServer(binaries, directory, user)
         try:
             fast = () if durable else ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
@@ -138,6 +136,15 @@ def shared_postgres(*options: str, durable: bool = False) -> Iterator[PostgresSe
             yield server
         finally:
             server.stop()
+
+
+def _copy_installation(installation: Path, target: Path) -> Path:
+    """Copy the wheel's programs; the libraries that they find by a relative path lie beside the wheel's package."""
+    package = installation.parent
+    for part in (installation, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, target / part.relative_to(package.parent), symlinks=True)
+    return target / installation.relative_to(package.parent) / "bin"
 
 
 def _binaries() -> Path:
