@@ -7,7 +7,7 @@ import msgspec
 from earmark.domain.states import EntryKind, ReservationState
 from earmark.engine.operations import Evict, ReadBalance, RebuildAccount, RestoreReservation
 from earmark.engine.redis.store import Admission
-from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused
+from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused, Waiting
 from tests.fundamentals.bank import HOUR, MINUTE, Bank, done, refusal
 
 
@@ -229,6 +229,15 @@ async def test_what_sql_knows_as_ended_is_not_charged_again(bank: Bank) -> None:
     await recovering(bank, RebuildAccount("acme", in_sql, (), (ended,)))
     assert done(await bank.commit("image-1")).replayed
     assert await bank.available() == 70
+
+
+async def test_a_queue_outlives_a_recovery_in_its_order(bank: Bank) -> None:
+    """Found by the property tests: tickets that lapsed meanwhile were counted against those who came after."""
+    await bank.grant(20)
+    await bank.reserve("gone", 40, wait=10 * MINUTE)
+    await recovering(bank, RebuildAccount("acme", bank.loading(amount=20), (), ()))
+    assert isinstance(await bank.reserve("first", 40, wait=MINUTE), Waiting)
+    assert isinstance(await bank.reserve("gone", 0, wait=MINUTE), Waiting)
 
 
 async def test_credits_of_dissolved_holds_repay_debt_first(bank: Bank) -> None:

@@ -158,7 +158,8 @@ transitions[15] = function(account, op)
   local _, id, load, holds, ended = unpack(op) -- RebuildAccount
   local _, _, _, entry_number, charged, granted, expired, voided, debt, suspended, enforcement, overdraft_limit,
     admin_seq, members, grants = unpack(load) -- LoadAccount
-  local version = account and math.max(now, account.doc[A_VERSION] + 1) or now
+  local before = account and account.doc
+  local version = before and math.max(now, before[A_VERSION] + 1) or now
   account = {
     id = id,
     doc = new_document(version, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
@@ -166,6 +167,9 @@ transitions[15] = function(account, op)
     dirty = true,
   }
   accounts[id] = account
+  if before then -- the queue stays: its tickets are counted and numbered on
+    account.doc[A_WAITERS], account.doc[A_NEXT_TICKET] = before[A_WAITERS], before[A_NEXT_TICKET]
+  end
   load_grants(account, grants)
   change_members(account, members, true)
   local is_ended = {}
