@@ -55,7 +55,7 @@ def configure_logging(level: LogLevel = LogLevel.INFO, log_format: LogFormat = L
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_number_of(level))
-    for chatty in ("alembic", "aiosqlite", "asyncio", "sqlalchemy.engine"):
+    for chatty in ("alembic", "asyncio", "sqlalchemy.engine"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, _number_of(level)))
 
 

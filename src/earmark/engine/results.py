@@ -49,7 +49,6 @@ class RefusalCode(IntEnum):
     TOO_MANY_EXTENSIONS = 12
     STALE = 13
     """The load or restore came too late, or the eviction found the account in use: look again."""
-    INVALID_TTL = 14
 
 
 REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {

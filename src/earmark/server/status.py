@@ -98,8 +98,6 @@ def _words(code: RefusalCode, operation: AccountOperation, numbers: dict[str, in
         case RefusalCode.TOO_MANY_EXTENSIONS:
             most = numbers.get("max_extensions", "too many")
             return f"credits were added to the reservation {most} times: reserve anew"
-        case RefusalCode.INVALID_TTL:
-            return "ttl: a reservation ends at most 24 h after its creation"
         case RefusalCode.STALE:
             return f"{account} changed meanwhile"
         case _:
@@ -110,8 +108,6 @@ def _field_at_fault(code: RefusalCode, operation: AccountOperation) -> str | Non
     match code:
         case RefusalCode.INVALID_AMOUNT:
             return "additional_micros" if isinstance(operation, Extend) else "amount_micros"
-        case RefusalCode.INVALID_TTL:
-            return "ttl"
         case _:
             return None
 
