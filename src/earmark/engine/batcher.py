@@ -43,7 +43,7 @@ class BatcherOptions:
     """Bounds of the batcher."""
 
     max_batch: int = 64
-    """Operations in one script call."""
+    """Operations in one call."""
     max_in_flight: int = 2
     """Calls in flight per partition."""
     max_queued: int = 16_384
@@ -85,11 +85,6 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
 
     @property
-    def queued(self) -> int:
-        """How many operations wait."""
-        return len(self._queue)
-
-    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
         return not self._queue and self._in_flight == 0
@@ -105,11 +100,6 @@ class Batcher:
             self._loop.call_soon(self._route, operation, on_done, failure)
             return
         self._queue.append((operation, on_done))
-        self._schedule()
-
-    def submit_first(self, items: list[tuple[AnyOperation, OnDone]]) -> None:
-        """Queue operations before all others: those that were sent and must be sent again."""
-        self._queue.extendleft(reversed(items))
         self._schedule()
 
     def _schedule(self) -> None:

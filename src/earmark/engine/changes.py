@@ -24,7 +24,7 @@ __all__ = ["Changes"]
 
 _WAKE, _CHANGED = 1, 2
 _WATCH_MICROS = 30_000_000
-"""How long one ReadBalance keeps the script publishing an account's changes."""
+"""How long one ReadBalance keeps the engine publishing an account's changes."""
 _REFRESH_SECONDS = 10.0
 
 _log = structlog.get_logger("earmark.changes")

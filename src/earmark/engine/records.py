@@ -1,6 +1,6 @@
 """Stream records: what the batch function appends and the flusher writes to SQL.
 
-One stream element holds what one script call settled: `[format, epoch, first_seq, now, [record, ...]]` in msgpack,
+One stream element holds what one call settled: `[format, epoch, first_seq, now, [record, ...]]` in msgpack,
 under the id `<last seq>-0`. Records of one element have consecutive seqs.
 
 They hold no cycles, so the collector need not look at the thousands that a flush has in hand (`gc=False`).
@@ -54,7 +54,7 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class StreamElement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one script call settled."""
+    """What one call settled."""
 
     format: int
     epoch: int

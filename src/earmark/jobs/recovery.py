@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from time import monotonic
 from uuid import uuid4
 
 import structlog
@@ -35,7 +36,9 @@ from earmark.ledger.models import AccountProjection, EntryFilter, PartitionPosit
 
 __all__ = ["Recovery", "StoreMismatchError"]
 
-_LEASE_MICROS = 30_000_000
+_LEASE_MICROS = 5_000_000
+"""Whoever dies while it recovers holds the others up for so long; long recoveries renew it."""
+_RENEW_SECONDS = 1.0
 _SCAN_COUNT = 500
 _ENDING = (EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD)
 
@@ -57,6 +60,7 @@ class Recovery:
         self._all_admitted = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+        self._renew_at = 0.0
         self._positions: dict[int, PartitionPosition] = {}
         """What SQL said last: enough to admit again after a broken connection while SQL is away."""
 
@@ -219,9 +223,16 @@ class Recovery:
                     rebuilt += 1
         return rebuilt
 
+    async def _keep_lease(self, partition: int) -> None:
+        """Renew the lease now and then. Losing it costs time, not safety: the epochs fence."""
+        if monotonic() >= self._renew_at:
+            self._renew_at = monotonic() + _RENEW_SECONDS
+            await self._ledger.partitions.take_lease(partition, self._owner, _LEASE_MICROS)
+
     async def _resident_accounts(self, partition: int) -> AsyncIterator[dict[str, PackedAccount]]:
         cursor = b"0"
         while True:
+            await self._keep_lease(partition)
             key = self._store.keys(partition).accounts
             cursor, flat = await self._store.command("HSCAN", key, cursor, "COUNT", str(_SCAN_COUNT))
             found = {
@@ -239,6 +250,7 @@ class Recovery:
         holds: dict[str, list[str]] = defaultdict(list)
         cursor = b"0"
         while True:
+            await self._keep_lease(partition)
             key = self._store.keys(partition).reservations
             cursor, flat = await self._store.command("HSCAN", key, cursor, "COUNT", str(_SCAN_COUNT))
             for digest, packed in zip(flat[::2], flat[1::2], strict=True):

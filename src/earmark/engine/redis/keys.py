@@ -18,7 +18,7 @@ class PartitionKeys:
     deadlines: str
     """Sorted set: when holds end and grants expire; in a second era, when ended records may go."""
     stream: str
-    """Stream: one element for what one script call settled."""
+    """Stream: one element for what one call settled."""
     meta: str
     """Hash: epoch, run id, seq, flushed, generations, leases."""
     waiters: str
@@ -27,7 +27,7 @@ class PartitionKeys:
     """Hash: ticket to its owner and deadline."""
 
     def all(self) -> tuple[str, ...]:
-        """Return the keys in the scripts' order."""
+        """Return the keys in the order in which every call takes them."""
         return (
             self.accounts,
             self.reservations,

@@ -60,7 +60,7 @@ class RedisLink(asyncio.Protocol):
     async def connect(
         cls, url: str, on_lost: Callable[[RedisLink], None], on_push: PushCallback | None = None
     ) -> RedisLink:
-        """Open a connection, authenticate, load the scripts and read the run id.
+        """Open a connection, authenticate, load the function library and read the run id.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.

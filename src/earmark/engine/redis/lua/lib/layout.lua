@@ -5,7 +5,7 @@
 
 local FORMAT = 1
 local MAX_MICROS = 9007199254740991 -- 2^53 - 1
-local DUE_LIMIT = 256 -- due events that one script settles
+local DUE_LIMIT = 256 -- due events that one call settles
 local MAX_EXTENSIONS = 64
 local MAX_LIFETIME = 86400000000 -- 24 h
 local TICKET_TTL = 5000000 -- a ticket lapses when it is not sent again for 5 s
