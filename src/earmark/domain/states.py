@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, unique
 
 __all__ = [
+    "AlertKind",
     "Enforcement",
     "EntryKind",
     "GrantKind",
@@ -67,6 +68,16 @@ class EntryKind(IntEnum):
     REPAIR = 8
     CONFIGURED = 20
     ADMIN_REFUSED = 21
+
+
+@unique
+class AlertKind(IntEnum):
+    """What an alert or a notice warns of."""
+
+    LOW_BALANCE = 1
+    CRITICAL_BALANCE = 2
+    EXPIRING_SOON = 3
+    LIMIT_NEAR = 4
 
 
 @unique

@@ -15,6 +15,7 @@ import msgspec
 
 __all__ = [
     "ABSENT",
+    "NEVER",
     "TOMBSTONE_WANTED",
     "AccountOperation",
     "AnyOperation",
@@ -23,9 +24,11 @@ __all__ = [
     "Charge",
     "Commit",
     "Configure",
+    "Counter",
     "Details",
     "Evict",
     "Extend",
+    "LimitClaim",
     "ListHolds",
     "LoadAccount",
     "Operation",
@@ -34,6 +37,7 @@ __all__ = [
     "ReadReservation",
     "RebuildAccount",
     "Release",
+    "Renew",
     "RenewLease",
     "Reserve",
     "RestoreReservation",
@@ -45,6 +49,9 @@ __all__ = [
 
 ABSENT = -1
 """An amount that was not given: different from zero."""
+
+NEVER = -2
+"""A threshold that never fires, whatever the catalog says."""
 
 TOMBSTONE_WANTED = -2
 """In `Release.tombstone`: the Reserve may still be on its way; the engine looks in SQL and sends the generation."""
@@ -75,6 +82,30 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reservation_id: str = msgspec.field(default="", name="v")
 
 
+class LimitClaim(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One limit that applies to a call, with the windows that may hold the script's now."""
+
+    key: str
+    """Names the limit's counter: `limit_key` of `domain.limits`."""
+    amount: int
+    """Microcredits that may be spent in a window."""
+    near: int
+    """Charges of this much or more are near the limit: 1 to `amount`."""
+    blocks: bool
+    """False only tells."""
+    windows: tuple[int, ...]
+    """Start and end of each candidate, in order; the script takes the one with start <= now < end."""
+
+
+class Counter(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What settled charges have used of one limit in one window."""
+
+    key: str
+    start: int
+    end: int
+    used: int
+
+
 class AccountOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An operation on one account."""
 
@@ -102,6 +133,14 @@ class Reserve(AccountOperation, frozen=True, array_like=True, tag=1, gc=False):
     owner: str = ""
     """Token of the waiter, new for each attempt of a caller; "" without wait."""
     validate_only: bool = False
+    silent: bool = False
+    """Leaves no ledger entry: a free operation that the catalog does not record. Only with amount 0."""
+    entitled: bool = True
+    """Whether the account's plan includes the operation."""
+    config_seq: int = 0
+    """The `config_seq` of the account's configuration that `entitled` and `limits` come from."""
+    limits: tuple[LimitClaim, ...] = ()
+    """Every limit that applies."""
 
 
 class Charge(AccountOperation, frozen=True, array_like=True, tag=2, gc=False):
@@ -120,6 +159,14 @@ class Charge(AccountOperation, frozen=True, array_like=True, tag=2, gc=False):
     wait: int = 0
     owner: str = ""
     validate_only: bool = False
+    silent: bool = False
+    """Leaves no ledger entry: a free operation that the catalog does not record. Only with amount 0."""
+    entitled: bool = True
+    """Whether the account's plan includes the operation."""
+    config_seq: int = 0
+    """The `config_seq` of the account's configuration that `entitled` and `limits` come from."""
+    limits: tuple[LimitClaim, ...] = ()
+    """Every limit that applies."""
 
 
 class Commit(AccountOperation, frozen=True, array_like=True, tag=3, gc=False):
@@ -203,6 +250,11 @@ class Configure(AccountOperation, frozen=True, array_like=True, tag=10, gc=False
     overdraft_limit: int
     members_added: tuple[str, ...] = ()
     members_removed: tuple[str, ...] = ()
+    config_seq: int = ABSENT
+    """The new `config_seq`, if limits, time zone or entitlements changed; ABSENT leaves it."""
+    low_balance: int = ABSENT
+    """Threshold of the low alert; ABSENT for the catalog's, `NEVER` for none."""
+    critical_balance: int = ABSENT
 
 
 class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11, gc=False):
@@ -224,6 +276,17 @@ class LoadAccount(AccountOperation, frozen=True, array_like=True, tag=11, gc=Fal
     grants: tuple[int, ...]
     """Seven numbers a grant with something left: number, kind, priority, expire_time, acquire_time, remaining, voided
     (0 or 1)."""
+    config_seq: int = 0
+    low_balance: int = ABSENT
+    critical_balance: int = ABSENT
+    cycle_seq: int = 0
+    """The admin_seq of the last `Renew` with a cap; 0 for none. Grants before it belong to earlier cycles."""
+    carry_room: int = 0
+    """What the cap of that renewal still leaves for what returns to earlier cycles' grants."""
+    carry_kinds: int = 0
+    """The kinds that it counted: bit `1 << kind` for each."""
+    counters: tuple[Counter, ...] = ()
+    """Limit counters whose window may not have ended."""
 
 
 class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12, gc=False):
@@ -245,6 +308,8 @@ class RestoreReservation(AccountOperation, frozen=True, array_like=True, tag=12,
     details: str
     allocations: tuple[int, ...]
     """Three numbers each: grant, kind, amount."""
+    windows: tuple[tuple[str, int, int], ...] = ()
+    """Key, start and end of the limit windows in which it was reserved."""
 
 
 class Evict(AccountOperation, frozen=True, array_like=True, tag=13, gc=False):
@@ -254,6 +319,8 @@ class Evict(AccountOperation, frozen=True, array_like=True, tag=13, gc=False):
     admin_seq: int
     """Of the `members` given; another admin_seq in Redis refuses."""
     members: tuple[str, ...]
+    counters: tuple[tuple[str, int], ...] = ()
+    """Key and start of the account's limit counters that SQL knows."""
 
 
 class CancelWait(AccountOperation, frozen=True, array_like=True, tag=14, gc=False):
@@ -273,6 +340,32 @@ class RebuildAccount(AccountOperation, frozen=True, array_like=True, tag=15, gc=
     """Digests of the account's ACTIVE records in Redis."""
     ended: tuple[RestoreReservation, ...]
     """Reservations that SQL knows as ended since Redis's state."""
+
+
+class Renew(AccountOperation, frozen=True, array_like=True, tag=16, gc=False):
+    """Begin a billing cycle: carry over, expire the excess, give the cycle's credits, all at once.
+
+    Of what is available of grants of `kinds` that are older than `admin_seq`, min(cap, available) is carried over; the
+    excess expires in burn-down order. What open holds return later to those grants fills what the cap still leaves;
+    beyond it, it expires.
+    """
+
+    admin_seq: int
+    kind: int
+    priority: int
+    amount: int
+    """0 gives no grant."""
+    acquire_time: int
+    expire_time: int
+    """0 for never."""
+    max_grants: int
+    cap: int
+    """ABSENT leaves older grants to their own expiry; 0 carries nothing over."""
+    kinds: int
+    """Which kinds the cap counts: bit `1 << kind` for each."""
+    settlement: str
+    config_seq: int = ABSENT
+    """As in `Configure`."""
 
 
 class PartitionOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -332,6 +425,7 @@ Operation = (
     | Evict
     | CancelWait
     | RebuildAccount
+    | Renew
     | RetireReservations
     | ConfirmFlush
     | RenewLease

@@ -10,9 +10,34 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["STREAM_FIELD", "StreamElement", "StreamRecord", "decode_element"]
+__all__ = ["STREAM_FIELD", "Alert", "StreamElement", "StreamRecord", "WindowUse", "decode_element"]
 
 STREAM_FIELD = b"e"
+
+
+class Alert(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A threshold that the transition of a record crossed."""
+
+    kind: int
+    """`AlertKind`."""
+    threshold: int
+    """Microcredits: the balance's threshold, or what of a limit's window was charged when it fired."""
+    key: str = ""
+    """The limit's key, for LIMIT_NEAR."""
+    amount: int = 0
+    """The limit's amount, for LIMIT_NEAR."""
+    balance: int = 0
+    """What was available and reserved after the transition."""
+
+
+class WindowUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a charge counts for in one limit's window."""
+
+    key: str
+    start: int
+    end: int
+    amount: int
+    """0 for an ending that charged nothing: it still names the window, for a late commit."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -51,6 +76,12 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     grant_kind: int
     refusal: int
     """`RefusalCode`, for ADMIN_REFUSED."""
+    alerts: tuple[Alert, ...] = ()
+    """What the transition set off; on the last record of the account that it appended."""
+    windows: tuple[WindowUse, ...] = ()
+    """The limit windows in which the reservation was made, for CHARGE, RELEASE, EXPIRED_HOLD."""
+    carry_room: int = -1
+    """What the account's rollover cap still leaves, on records that changed it; else -1."""
 
 
 class StreamElement(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -17,6 +17,7 @@ __all__ = [
     "BalanceView",
     "BatchReply",
     "Bug",
+    "ConfigurationMoved",
     "Done",
     "HoldsRead",
     "LeaseRenewed",
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "Swept",
     "Waiting",
+    "Warned",
 ]
 
 
@@ -49,6 +51,8 @@ class RefusalCode(IntEnum):
     TOO_MANY_EXTENSIONS = 12
     STALE = 13
     """The load or restore came too late, or the eviction found the account in use: look again."""
+    NOT_ENTITLED = 14
+    LIMIT_EXCEEDED = 15
 
 
 REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {
@@ -59,6 +63,7 @@ REFUSAL_NUMBERS: dict[RefusalCode, tuple[str, ...]] = {
     RefusalCode.TOO_MANY_GRANTS: ("max_grants",),
     RefusalCode.TOO_MANY_EXTENSIONS: ("max_extensions",),
     RefusalCode.STALE: ("generation", "flushed"),
+    RefusalCode.LIMIT_EXCEEDED: ("limit_micros", "used_micros", "required_micros", "reset_time"),
 }
 
 
@@ -94,6 +99,17 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account_id: str
 
 
+class Warned(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a successful answer warns of."""
+
+    kind: int
+    """`AlertKind`: LOW_BALANCE, CRITICAL_BALANCE or LIMIT_NEAR."""
+    threshold: int
+    """Microcredits: of the balance, or the limit's amount."""
+    key: str = ""
+    """The limit's key, for LIMIT_NEAR."""
+
+
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """A Reserve, Charge, Commit, Release or Extend that took effect, now or before."""
 
@@ -102,6 +118,8 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     balance: BalanceView
     would_refuse: bool = False
     """The account only observes, and enforcement would have refused."""
+    notices: tuple[Warned, ...] = ()
+    """Thresholds at or below which the balance is, and limits that are near."""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -109,6 +127,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
 
     code: int
     numbers: tuple[int, ...]
+    key: str = ""
+    """The limit's key, for LIMIT_EXCEEDED."""
 
 
 class Again(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -182,6 +202,13 @@ class Swept(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
     count: int
 
 
+class ConfigurationMoved(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
+    """The account's configuration is another one, or no window that was sent holds `now`: derive the call anew."""
+
+    now: int
+    config_seq: int
+
+
 class Bug(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):
     """The script failed on this account: nothing of the batch changed it."""
 
@@ -202,6 +229,7 @@ Result = (
     | LeaseRenewed
     | Swept
     | Bug
+    | ConfigurationMoved
 )
 
 

@@ -100,6 +100,10 @@ def _words(code: RefusalCode, operation: AccountOperation, numbers: dict[str, in
             return f"credits were added to the reservation {most} times: reserve anew"
         case RefusalCode.STALE:
             return f"{account} changed meanwhile"
+        case RefusalCode.NOT_ENTITLED:
+            return f"the plan of {account} does not include this operation"
+        case RefusalCode.LIMIT_EXCEEDED:
+            return f"a limit of {account} allows {_credits(numbers, 'limit_micros')} in its window"
         case _:
             assert_never(code)
 

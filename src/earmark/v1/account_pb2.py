@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from earmark.v1 import catalog_pb2 as earmark_dot_v1_dot_catalog__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61rmark/v1/account.proto\x12\nearmark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.earmark.v1.Account.State\x12\x34\n\x0b\x65nforcement\x18\x04 \x01(\x0e\x32\x1f.earmark.v1.Account.Enforcement\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x1e\n\x16overdraft_limit_micros\x18\x06 \x01(\x03\x12*\n\nthresholds\x18\x07 \x01(\x0b\x32\x16.earmark.v1.Thresholds\x12&\n\x08\x63ontacts\x18\x08 \x01(\x0b\x32\x14.earmark.v1.Contacts\x12#\n\x07members\x18\t \x03(\x0b\x32\x12.earmark.v1.Member\x12/\n\x06labels\x18\n \x03(\x0b\x32\x1f.earmark.v1.Account.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\"Z\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NFORCEMENT_BLOCK\x10\x01\x12\x17\n\x13\x45NFORCEMENT_OBSERVE\x10\x02\"\xb8\x01\n\nThresholds\x12\x1f\n\x12low_balance_micros\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12$\n\x17\x63ritical_balance_micros\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x30\n\rexpiring_soon\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x15\n\x13_low_balance_microsB\x1a\n\x18_critical_balance_micros\"/\n\x08\x43ontacts\x12\x0e\n\x06\x65mails\x18\x01 \x03(\t\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\"\xb0\x01\n\x06Member\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.earmark.v1.Member.Role\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_MEMBER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61rmark/v1/account.proto\x12\nearmark.v1\x1a\x18\x65\x61rmark/v1/catalog.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x05\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.earmark.v1.Account.State\x12\x34\n\x0b\x65nforcement\x18\x04 \x01(\x0e\x32\x1f.earmark.v1.Account.Enforcement\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x1e\n\x16overdraft_limit_micros\x18\x06 \x01(\x03\x12*\n\nthresholds\x18\x07 \x01(\x0b\x32\x16.earmark.v1.Thresholds\x12&\n\x08\x63ontacts\x18\x08 \x01(\x0b\x32\x14.earmark.v1.Contacts\x12#\n\x07members\x18\t \x03(\x0b\x32\x12.earmark.v1.Member\x12/\n\x06labels\x18\n \x03(\x0b\x32\x1f.earmark.v1.Account.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x06limits\x18\r \x03(\x0b\x32\x11.earmark.v1.Limit\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\"Z\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NFORCEMENT_BLOCK\x10\x01\x12\x17\n\x13\x45NFORCEMENT_OBSERVE\x10\x02\"\xd4\x01\n\nThresholds\x12\x1f\n\x12low_balance_micros\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12$\n\x17\x63ritical_balance_micros\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x30\n\rexpiring_soon\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61lance_alerts_off\x18\x04 \x01(\x08\x42\x15\n\x13_low_balance_microsB\x1a\n\x18_critical_balance_micros\"G\n\x08\x43ontacts\x12\x0e\n\x06\x65mails\x18\x01 \x03(\t\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\x12\x16\n\x0ewebhook_secret\x18\x03 \x01(\t\"\xb0\x01\n\x06Member\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.earmark.v1.Member.Role\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_MEMBER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,20 +37,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1'
   _globals['_ACCOUNT_LABELSENTRY']._loaded_options = None
   _globals['_ACCOUNT_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ACCOUNT']._serialized_start=106
-  _globals['_ACCOUNT']._serialized_end=782
-  _globals['_ACCOUNT_LABELSENTRY']._serialized_start=574
-  _globals['_ACCOUNT_LABELSENTRY']._serialized_end=619
-  _globals['_ACCOUNT_STATE']._serialized_start=621
-  _globals['_ACCOUNT_STATE']._serialized_end=690
-  _globals['_ACCOUNT_ENFORCEMENT']._serialized_start=692
-  _globals['_ACCOUNT_ENFORCEMENT']._serialized_end=782
-  _globals['_THRESHOLDS']._serialized_start=785
-  _globals['_THRESHOLDS']._serialized_end=969
-  _globals['_CONTACTS']._serialized_start=971
-  _globals['_CONTACTS']._serialized_end=1018
-  _globals['_MEMBER']._serialized_start=1021
-  _globals['_MEMBER']._serialized_end=1197
-  _globals['_MEMBER_ROLE']._serialized_start=1136
-  _globals['_MEMBER_ROLE']._serialized_end=1197
+  _globals['_ACCOUNT']._serialized_start=132
+  _globals['_ACCOUNT']._serialized_end=843
+  _globals['_ACCOUNT_LABELSENTRY']._serialized_start=635
+  _globals['_ACCOUNT_LABELSENTRY']._serialized_end=680
+  _globals['_ACCOUNT_STATE']._serialized_start=682
+  _globals['_ACCOUNT_STATE']._serialized_end=751
+  _globals['_ACCOUNT_ENFORCEMENT']._serialized_start=753
+  _globals['_ACCOUNT_ENFORCEMENT']._serialized_end=843
+  _globals['_THRESHOLDS']._serialized_start=846
+  _globals['_THRESHOLDS']._serialized_end=1058
+  _globals['_CONTACTS']._serialized_start=1060
+  _globals['_CONTACTS']._serialized_end=1131
+  _globals['_MEMBER']._serialized_start=1134
+  _globals['_MEMBER']._serialized_end=1310
+  _globals['_MEMBER_ROLE']._serialized_start=1249
+  _globals['_MEMBER_ROLE']._serialized_end=1310
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from earmark.v1 import catalog_pb2 as _catalog_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Account(_message.Message):
-    __slots__ = ("account_id", "display_name", "state", "enforcement", "time_zone", "overdraft_limit_micros", "thresholds", "contacts", "members", "labels", "create_time", "update_time")
+    __slots__ = ("account_id", "display_name", "state", "enforcement", "time_zone", "overdraft_limit_micros", "thresholds", "contacts", "members", "labels", "create_time", "update_time", "limits")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Account.State]
@@ -48,6 +49,7 @@ class Account(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     display_name: str
     state: Account.State
@@ -60,25 +62,30 @@ class Account(_message.Message):
     labels: _containers.ScalarMap[str, str]
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, account_id: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[Account.State, str]] = ..., enforcement: _Optional[_Union[Account.Enforcement, str]] = ..., time_zone: _Optional[str] = ..., overdraft_limit_micros: _Optional[int] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., contacts: _Optional[_Union[Contacts, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Limit]
+    def __init__(self, account_id: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[Account.State, str]] = ..., enforcement: _Optional[_Union[Account.Enforcement, str]] = ..., time_zone: _Optional[str] = ..., overdraft_limit_micros: _Optional[int] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., contacts: _Optional[_Union[Contacts, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[_catalog_pb2.Limit, _Mapping]]] = ...) -> None: ...
 
 class Thresholds(_message.Message):
-    __slots__ = ("low_balance_micros", "critical_balance_micros", "expiring_soon")
+    __slots__ = ("low_balance_micros", "critical_balance_micros", "expiring_soon", "balance_alerts_off")
     LOW_BALANCE_MICROS_FIELD_NUMBER: _ClassVar[int]
     CRITICAL_BALANCE_MICROS_FIELD_NUMBER: _ClassVar[int]
     EXPIRING_SOON_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_ALERTS_OFF_FIELD_NUMBER: _ClassVar[int]
     low_balance_micros: int
     critical_balance_micros: int
     expiring_soon: _duration_pb2.Duration
-    def __init__(self, low_balance_micros: _Optional[int] = ..., critical_balance_micros: _Optional[int] = ..., expiring_soon: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    balance_alerts_off: bool
+    def __init__(self, low_balance_micros: _Optional[int] = ..., critical_balance_micros: _Optional[int] = ..., expiring_soon: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., balance_alerts_off: _Optional[bool] = ...) -> None: ...
 
 class Contacts(_message.Message):
-    __slots__ = ("emails", "webhook_url")
+    __slots__ = ("emails", "webhook_url", "webhook_secret")
     EMAILS_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
     emails: _containers.RepeatedScalarFieldContainer[str]
     webhook_url: str
-    def __init__(self, emails: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+    webhook_secret: str
+    def __init__(self, emails: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ..., webhook_secret: _Optional[str] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("user_id", "role", "create_time")

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from earmark.v1 import account_pb2 as earmark_dot_v1_dot_account__pb2
+from earmark.v1 import catalog_pb2 as earmark_dot_v1_dot_catalog__pb2
 from earmark.v1 import grant_pb2 as earmark_dot_v1_dot_grant__pb2
 from earmark.v1 import reservation_pb2 as earmark_dot_v1_dot_reservation__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n earmark/v1/account_service.proto\x12\nearmark.v1\x1a\x18\x65\x61rmark/v1/account.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x1c\x65\x61rmark/v1/reservation.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n\x14\x43reateAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x1e\n\x16overdraft_limit_micros\x18\x05 \x01(\x03\x12\x34\n\x0b\x65nforcement\x18\x06 \x01(\x0e\x32\x1f.earmark.v1.Account.Enforcement\x12*\n\nthresholds\x18\x07 \x01(\x0b\x32\x16.earmark.v1.Thresholds\x12&\n\x08\x63ontacts\x18\x08 \x01(\x0b\x32\x14.earmark.v1.Contacts\x12<\n\x06labels\x18\t \x03(\x0b\x32,.earmark.v1.CreateAccountRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x15\x43reateAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\":\n\x12GetAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\"\x81\x01\n\x14UpdateAccountRequest\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"O\n\x15UpdateAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"O\n\x15SuspendAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"P\n\x16SuspendAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"N\n\x14ResumeAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"O\n\x15ResumeAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"W\n\x13ListAccountsRequest\x12\x19\n\x11\x61\x63\x63ount_id_prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListAccountsResponse\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x13.earmark.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x10\x41\x64\x64MemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.earmark.v1.Member.Role\"K\n\x11\x41\x64\x64MemberResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"N\n\x13RemoveMemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"N\n\x14RemoveMemberResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xa9\x02\n\x12\x43reateGrantRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\ramount_micros\x18\x03 \x01(\x03\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.earmark.v1.Grant.Kind\x12\x15\n\x08priority\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63quire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x16\n\x0ereservation_id\x18\t \x01(\tB\x0b\n\t_priority\"o\n\x13\x43reateGrantResponse\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.earmark.v1.Grant\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\\\n\x10VoidGrantRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"m\n\x11VoidGrantResponse\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.earmark.v1.Grant\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"N\n\x11ListGrantsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x12ListGrantsResponse\x12!\n\x06grants\x18\x01 \x03(\x0b\x32\x11.earmark.v1.Grant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x8f\x07\n\x0e\x41\x63\x63ountService\x12T\n\rCreateAccount\x12 .earmark.v1.CreateAccountRequest\x1a!.earmark.v1.CreateAccountResponse\x12K\n\nGetAccount\x12\x1d.earmark.v1.GetAccountRequest\x1a\x1e.earmark.v1.GetAccountResponse\x12T\n\rUpdateAccount\x12 .earmark.v1.UpdateAccountRequest\x1a!.earmark.v1.UpdateAccountResponse\x12W\n\x0eSuspendAccount\x12!.earmark.v1.SuspendAccountRequest\x1a\".earmark.v1.SuspendAccountResponse\x12T\n\rResumeAccount\x12 .earmark.v1.ResumeAccountRequest\x1a!.earmark.v1.ResumeAccountResponse\x12Q\n\x0cListAccounts\x12\x1f.earmark.v1.ListAccountsRequest\x1a .earmark.v1.ListAccountsResponse\x12H\n\tAddMember\x12\x1c.earmark.v1.AddMemberRequest\x1a\x1d.earmark.v1.AddMemberResponse\x12Q\n\x0cRemoveMember\x12\x1f.earmark.v1.RemoveMemberRequest\x1a .earmark.v1.RemoveMemberResponse\x12N\n\x0b\x43reateGrant\x12\x1e.earmark.v1.CreateGrantRequest\x1a\x1f.earmark.v1.CreateGrantResponse\x12H\n\tVoidGrant\x12\x1c.earmark.v1.VoidGrantRequest\x1a\x1d.earmark.v1.VoidGrantResponse\x12K\n\nListGrants\x12\x1d.earmark.v1.ListGrantsRequest\x1a\x1e.earmark.v1.ListGrantsResponseB8Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n earmark/v1/account_service.proto\x12\nearmark.v1\x1a\x18\x65\x61rmark/v1/account.proto\x1a\x18\x65\x61rmark/v1/catalog.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x1c\x65\x61rmark/v1/reservation.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n\x14\x43reateAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x1e\n\x16overdraft_limit_micros\x18\x05 \x01(\x03\x12\x34\n\x0b\x65nforcement\x18\x06 \x01(\x0e\x32\x1f.earmark.v1.Account.Enforcement\x12*\n\nthresholds\x18\x07 \x01(\x0b\x32\x16.earmark.v1.Thresholds\x12&\n\x08\x63ontacts\x18\x08 \x01(\x0b\x32\x14.earmark.v1.Contacts\x12<\n\x06labels\x18\t \x03(\x0b\x32,.earmark.v1.CreateAccountRequest.LabelsEntry\x12!\n\x06limits\x18\n \x03(\x0b\x32\x11.earmark.v1.Limit\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x15\x43reateAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\":\n\x12GetAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\"\x81\x01\n\x14UpdateAccountRequest\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"O\n\x15UpdateAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"O\n\x15SuspendAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"P\n\x16SuspendAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"N\n\x14ResumeAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"O\n\x15ResumeAccountResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"W\n\x13ListAccountsRequest\x12\x19\n\x11\x61\x63\x63ount_id_prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListAccountsResponse\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x13.earmark.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x10\x41\x64\x64MemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.earmark.v1.Member.Role\"K\n\x11\x41\x64\x64MemberResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"N\n\x13RemoveMemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"N\n\x14RemoveMemberResponse\x12$\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Account\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xc0\x02\n\x12\x43reateGrantRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\ramount_micros\x18\x03 \x01(\x03\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.earmark.v1.Grant.Kind\x12\x15\n\x08priority\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63quire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x16\n\x0ereservation_id\x18\t \x01(\t\x12\x15\n\rnever_expires\x18\n \x01(\x08\x42\x0b\n\t_priority\"o\n\x13\x43reateGrantResponse\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.earmark.v1.Grant\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\\\n\x10VoidGrantRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"m\n\x11VoidGrantResponse\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.earmark.v1.Grant\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"N\n\x11ListGrantsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x12ListGrantsResponse\x12!\n\x06grants\x18\x01 \x03(\x0b\x32\x11.earmark.v1.Grant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x02\n\rImportedGrant\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.earmark.v1.Grant.Kind\x12\x15\n\ramount_micros\x18\x03 \x01(\x03\x12\x16\n\x0e\x63harged_micros\x18\x04 \x01(\x03\x12\x16\n\x0e\x65xpired_micros\x18\x05 \x01(\x03\x12\x15\n\x08priority\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x30\n\x0c\x61\x63quire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\t \x01(\tB\x0b\n\t_priority\"\x96\x01\n\x14ImportedSubscription\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\t\x12/\n\x0b\x61nchor_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0e\x63redits_micros\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_credits_micros\"\x93\x03\n\x0fImportedAccount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x16\n\x0e\x62\x61lance_micros\x18\x04 \x01(\x03\x12)\n\x06grants\x18\x05 \x03(\x0b\x32\x19.earmark.v1.ImportedGrant\x12\x1f\n\x17lifetime_charged_micros\x18\x06 \x01(\x03\x12\x1a\n\x12\x63laimed_identities\x18\x07 \x03(\t\x12\x36\n\x0csubscription\x18\x08 \x01(\x0b\x32 .earmark.v1.ImportedSubscription\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.earmark.v1.ImportedAccount.LabelsEntry\x12#\n\x07members\x18\n \x03(\x0b\x32\x12.earmark.v1.Member\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\x15ImportAccountsRequest\x12,\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1b.earmark.v1.ImportedAccount\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"\x83\x02\n\x16ImportAccountsResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12;\n\x07outcome\x18\x02 \x01(\x0e\x32*.earmark.v1.ImportAccountsResponse.Outcome\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_IMPORTED\x10\x01\x12\x15\n\x11OUTCOME_UNCHANGED\x10\x02\x12\x11\n\rOUTCOME_VALID\x10\x03\x12\x13\n\x0fOUTCOME_REFUSED\x10\x04\x32\xec\x07\n\x0e\x41\x63\x63ountService\x12T\n\rCreateAccount\x12 .earmark.v1.CreateAccountRequest\x1a!.earmark.v1.CreateAccountResponse\x12K\n\nGetAccount\x12\x1d.earmark.v1.GetAccountRequest\x1a\x1e.earmark.v1.GetAccountResponse\x12T\n\rUpdateAccount\x12 .earmark.v1.UpdateAccountRequest\x1a!.earmark.v1.UpdateAccountResponse\x12W\n\x0eSuspendAccount\x12!.earmark.v1.SuspendAccountRequest\x1a\".earmark.v1.SuspendAccountResponse\x12T\n\rResumeAccount\x12 .earmark.v1.ResumeAccountRequest\x1a!.earmark.v1.ResumeAccountResponse\x12Q\n\x0cListAccounts\x12\x1f.earmark.v1.ListAccountsRequest\x1a .earmark.v1.ListAccountsResponse\x12H\n\tAddMember\x12\x1c.earmark.v1.AddMemberRequest\x1a\x1d.earmark.v1.AddMemberResponse\x12Q\n\x0cRemoveMember\x12\x1f.earmark.v1.RemoveMemberRequest\x1a .earmark.v1.RemoveMemberResponse\x12N\n\x0b\x43reateGrant\x12\x1e.earmark.v1.CreateGrantRequest\x1a\x1f.earmark.v1.CreateGrantResponse\x12H\n\tVoidGrant\x12\x1c.earmark.v1.VoidGrantRequest\x1a\x1d.earmark.v1.VoidGrantResponse\x12K\n\nListGrants\x12\x1d.earmark.v1.ListGrantsRequest\x1a\x1e.earmark.v1.ListGrantsResponse\x12[\n\x0eImportAccounts\x12!.earmark.v1.ImportAccountsRequest\x1a\".earmark.v1.ImportAccountsResponse(\x01\x30\x01\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,52 +40,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1'
   _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=196
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=578
-  _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._serialized_start=533
-  _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._serialized_end=578
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=580
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=659
-  _globals['_GETACCOUNTREQUEST']._serialized_start=661
-  _globals['_GETACCOUNTREQUEST']._serialized_end=700
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=702
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=760
-  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=763
-  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=892
-  _globals['_UPDATEACCOUNTRESPONSE']._serialized_start=894
-  _globals['_UPDATEACCOUNTRESPONSE']._serialized_end=973
-  _globals['_SUSPENDACCOUNTREQUEST']._serialized_start=975
-  _globals['_SUSPENDACCOUNTREQUEST']._serialized_end=1054
-  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_start=1056
-  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_end=1136
-  _globals['_RESUMEACCOUNTREQUEST']._serialized_start=1138
-  _globals['_RESUMEACCOUNTREQUEST']._serialized_end=1216
-  _globals['_RESUMEACCOUNTRESPONSE']._serialized_start=1218
-  _globals['_RESUMEACCOUNTRESPONSE']._serialized_end=1297
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1299
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1386
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1388
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1474
-  _globals['_ADDMEMBERREQUEST']._serialized_start=1476
-  _globals['_ADDMEMBERREQUEST']._serialized_end=1590
-  _globals['_ADDMEMBERRESPONSE']._serialized_start=1592
-  _globals['_ADDMEMBERRESPONSE']._serialized_end=1667
-  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1669
-  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1747
-  _globals['_REMOVEMEMBERRESPONSE']._serialized_start=1749
-  _globals['_REMOVEMEMBERRESPONSE']._serialized_end=1827
-  _globals['_CREATEGRANTREQUEST']._serialized_start=1830
-  _globals['_CREATEGRANTREQUEST']._serialized_end=2127
-  _globals['_CREATEGRANTRESPONSE']._serialized_start=2129
-  _globals['_CREATEGRANTRESPONSE']._serialized_end=2240
-  _globals['_VOIDGRANTREQUEST']._serialized_start=2242
-  _globals['_VOIDGRANTREQUEST']._serialized_end=2334
-  _globals['_VOIDGRANTRESPONSE']._serialized_start=2336
-  _globals['_VOIDGRANTRESPONSE']._serialized_end=2445
-  _globals['_LISTGRANTSREQUEST']._serialized_start=2447
-  _globals['_LISTGRANTSREQUEST']._serialized_end=2525
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=2527
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=2607
-  _globals['_ACCOUNTSERVICE']._serialized_start=2610
-  _globals['_ACCOUNTSERVICE']._serialized_end=3521
+  _globals['_IMPORTEDACCOUNT_LABELSENTRY']._loaded_options = None
+  _globals['_IMPORTEDACCOUNT_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=222
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=639
+  _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._serialized_start=594
+  _globals['_CREATEACCOUNTREQUEST_LABELSENTRY']._serialized_end=639
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=641
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=720
+  _globals['_GETACCOUNTREQUEST']._serialized_start=722
+  _globals['_GETACCOUNTREQUEST']._serialized_end=761
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=763
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=821
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=824
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=953
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_start=955
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_end=1034
+  _globals['_SUSPENDACCOUNTREQUEST']._serialized_start=1036
+  _globals['_SUSPENDACCOUNTREQUEST']._serialized_end=1115
+  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_start=1117
+  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_end=1197
+  _globals['_RESUMEACCOUNTREQUEST']._serialized_start=1199
+  _globals['_RESUMEACCOUNTREQUEST']._serialized_end=1277
+  _globals['_RESUMEACCOUNTRESPONSE']._serialized_start=1279
+  _globals['_RESUMEACCOUNTRESPONSE']._serialized_end=1358
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1360
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1447
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1449
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1535
+  _globals['_ADDMEMBERREQUEST']._serialized_start=1537
+  _globals['_ADDMEMBERREQUEST']._serialized_end=1651
+  _globals['_ADDMEMBERRESPONSE']._serialized_start=1653
+  _globals['_ADDMEMBERRESPONSE']._serialized_end=1728
+  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1730
+  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1808
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_start=1810
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_end=1888
+  _globals['_CREATEGRANTREQUEST']._serialized_start=1891
+  _globals['_CREATEGRANTREQUEST']._serialized_end=2211
+  _globals['_CREATEGRANTRESPONSE']._serialized_start=2213
+  _globals['_CREATEGRANTRESPONSE']._serialized_end=2324
+  _globals['_VOIDGRANTREQUEST']._serialized_start=2326
+  _globals['_VOIDGRANTREQUEST']._serialized_end=2418
+  _globals['_VOIDGRANTRESPONSE']._serialized_start=2420
+  _globals['_VOIDGRANTRESPONSE']._serialized_end=2529
+  _globals['_LISTGRANTSREQUEST']._serialized_start=2531
+  _globals['_LISTGRANTSREQUEST']._serialized_end=2609
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=2611
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=2691
+  _globals['_IMPORTEDGRANT']._serialized_start=2694
+  _globals['_IMPORTEDGRANT']._serialized_end=2991
+  _globals['_IMPORTEDSUBSCRIPTION']._serialized_start=2994
+  _globals['_IMPORTEDSUBSCRIPTION']._serialized_end=3144
+  _globals['_IMPORTEDACCOUNT']._serialized_start=3147
+  _globals['_IMPORTEDACCOUNT']._serialized_end=3550
+  _globals['_IMPORTEDACCOUNT_LABELSENTRY']._serialized_start=594
+  _globals['_IMPORTEDACCOUNT_LABELSENTRY']._serialized_end=639
+  _globals['_IMPORTACCOUNTSREQUEST']._serialized_start=3552
+  _globals['_IMPORTACCOUNTSREQUEST']._serialized_end=3644
+  _globals['_IMPORTACCOUNTSRESPONSE']._serialized_start=3647
+  _globals['_IMPORTACCOUNTSRESPONSE']._serialized_end=3906
+  _globals['_IMPORTACCOUNTSRESPONSE_OUTCOME']._serialized_start=3787
+  _globals['_IMPORTACCOUNTSRESPONSE_OUTCOME']._serialized_end=3906
+  _globals['_ACCOUNTSERVICE']._serialized_start=3909
+  _globals['_ACCOUNTSERVICE']._serialized_end=4913
 # @@protoc_insertion_point(module_scope)

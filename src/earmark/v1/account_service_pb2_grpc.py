@@ -91,6 +91,11 @@ class AccountServiceStub:
                 request_serializer=earmark_dot_v1_dot_account__service__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=earmark_dot_v1_dot_account__service__pb2.ListGrantsResponse.FromString,
                 _registered_method=True)
+        self.ImportAccounts = channel.stream_stream(
+                '/earmark.v1.AccountService/ImportAccounts',
+                request_serializer=earmark_dot_v1_dot_account__service__pb2.ImportAccountsRequest.SerializeToString,
+                response_deserializer=earmark_dot_v1_dot_account__service__pb2.ImportAccountsResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -176,6 +181,14 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportAccounts(self, request_iterator, context):
+        """Brings accounts from another system, each by itself: balances, grants with their past, lifetime totals, claimed
+        identities, subscriptions. An account that was imported with the same content before is left as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -233,6 +246,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=earmark_dot_v1_dot_account__service__pb2.ListGrantsRequest.FromString,
                     response_serializer=earmark_dot_v1_dot_account__service__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'ImportAccounts': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportAccounts,
+                    request_deserializer=earmark_dot_v1_dot_account__service__pb2.ImportAccountsRequest.FromString,
+                    response_serializer=earmark_dot_v1_dot_account__service__pb2.ImportAccountsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -534,6 +552,33 @@ class AccountService:
             '/earmark.v1.AccountService/ListGrants',
             earmark_dot_v1_dot_account__service__pb2.ListGrantsRequest.SerializeToString,
             earmark_dot_v1_dot_account__service__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportAccounts(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/earmark.v1.AccountService/ImportAccounts',
+            earmark_dot_v1_dot_account__service__pb2.ImportAccountsRequest.SerializeToString,
+            earmark_dot_v1_dot_account__service__pb2.ImportAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

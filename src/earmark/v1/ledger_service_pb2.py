@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from earmark.v1 import grant_pb2 as earmark_dot_v1_dot_grant__pb2
 from earmark.v1 import ledger_pb2 as earmark_dot_v1_dot_ledger__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x61rmark/v1/ledger_service.proto\x12\nearmark.v1\x1a\x17\x65\x61rmark/v1/ledger.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n\x0cLedgerFilter\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05kinds\x18\x03 \x03(\x0e\x32\x1c.earmark.v1.LedgerEntry.Kind\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\nproject_id\x18\x06 \x01(\t\x12\x34\n\x06labels\x18\x07 \x03(\x0b\x32$.earmark.v1.LedgerFilter.LabelsEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_amount_micros\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x30\n\x07outcome\x18\n \x01(\x0e\x32\x1f.earmark.v1.LedgerEntry.Outcome\x12\x16\n\x0ereservation_id\x18\x0b \x01(\t\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_min_amount_microsB\x14\n\x12_max_amount_micros\"\x7f\n\x18ListLedgerEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.earmark.v1.LedgerFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x19ListLedgerEntriesResponse\x12(\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x17.earmark.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x13\x45xportLedgerRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.earmark.v1.LedgerFilter\"@\n\x14\x45xportLedgerResponse\x12(\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x17.earmark.v1.LedgerEntry2\xc6\x01\n\rLedgerService\x12`\n\x11ListLedgerEntries\x12$.earmark.v1.ListLedgerEntriesRequest\x1a%.earmark.v1.ListLedgerEntriesResponse\x12S\n\x0c\x45xportLedger\x12\x1f.earmark.v1.ExportLedgerRequest\x1a .earmark.v1.ExportLedgerResponse0\x01\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x61rmark/v1/ledger_service.proto\x12\nearmark.v1\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x17\x65\x61rmark/v1/ledger.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n\x0cLedgerFilter\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05kinds\x18\x03 \x03(\x0e\x32\x1c.earmark.v1.LedgerEntry.Kind\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\nproject_id\x18\x06 \x01(\t\x12\x34\n\x06labels\x18\x07 \x03(\x0b\x32$.earmark.v1.LedgerFilter.LabelsEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_amount_micros\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x30\n\x07outcome\x18\n \x01(\x0e\x32\x1f.earmark.v1.LedgerEntry.Outcome\x12\x16\n\x0ereservation_id\x18\x0b \x01(\t\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_min_amount_microsB\x14\n\x12_max_amount_micros\"\x7f\n\x18ListLedgerEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.earmark.v1.LedgerFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x19ListLedgerEntriesResponse\x12(\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x17.earmark.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x13\x45xportLedgerRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.earmark.v1.LedgerFilter\"@\n\x14\x45xportLedgerResponse\x12(\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x17.earmark.v1.LedgerEntry\"\xd4\x04\n\x15GetUsageReportRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08group_by\x18\x04 \x03(\x0e\x32).earmark.v1.GetUsageReportRequest.GroupBy\x12\x11\n\toperation\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x12\n\nproject_id\x18\x07 \x01(\t\x12;\n\x08order_by\x18\x08 \x01(\x0e\x32).earmark.v1.GetUsageReportRequest.OrderBy\x12\r\n\x05limit\x18\t \x01(\x05\x12\x1a\n\x12requesting_user_id\x18\n \x01(\t\"\x8a\x01\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x16\n\x12GROUP_BY_OPERATION\x10\x01\x12\x11\n\rGROUP_BY_USER\x10\x02\x12\x14\n\x10GROUP_BY_PROJECT\x10\x03\x12\x10\n\x0cGROUP_BY_DAY\x10\x04\x12\x12\n\x0eGROUP_BY_MONTH\x10\x05\"_\n\x07OrderBy\x12\x18\n\x14ORDER_BY_UNSPECIFIED\x10\x00\x12\x10\n\x0cORDER_BY_KEY\x10\x01\x12\x14\n\x10ORDER_BY_CHARGED\x10\x02\x12\x12\n\x0eORDER_BY_COUNT\x10\x03\"\x9f\x02\n\x08UsageRow\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63harged_micros\x18\x05 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x06 \x01(\x03\x12\x17\n\x0fsucceeded_count\x18\x07 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x08 \x01(\x03\x12\x15\n\rexpired_count\x18\t \x01(\x03\x12\x10\n\x08quantity\x18\n \x01(\x03\x12\x1f\n\x17previous_charged_micros\x18\x0b \x01(\x03\"\xd2\x01\n\x16GetUsageReportResponse\x12\"\n\x04rows\x18\x01 \x03(\x0b\x32\x14.earmark.v1.UsageRow\x12#\n\x05total\x18\x02 \x01(\x0b\x32\x14.earmark.v1.UsageRow\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trow_count\x18\x05 \x01(\x03\"\x8c\x01\n\x18GetMonthlySummaryRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x01\n\x0bSummaryLine\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.earmark.v1.Grant.Kind\x12\x19\n\x11\x63\x61rried_in_micros\x18\x02 \x01(\x03\x12\x18\n\x10\x61llocated_micros\x18\x03 \x01(\x03\x12\x17\n\x0f\x63onsumed_micros\x18\x04 \x01(\x03\x12\x16\n\x0e\x65xpired_micros\x18\x05 \x01(\x03\x12\x15\n\rvoided_micros\x18\x06 \x01(\x03\x12\x15\n\rrepaid_micros\x18\x07 \x01(\x03\x12\x18\n\x10remaining_micros\x18\x08 \x01(\x03\"\x80\x03\n\x19GetMonthlySummaryResponse\x12&\n\x05total\x18\x01 \x01(\x0b\x32\x17.earmark.v1.SummaryLine\x12%\n\x04\x66ree\x18\x02 \x01(\x0b\x32\x17.earmark.v1.SummaryLine\x12*\n\tpurchased\x18\x03 \x01(\x0b\x32\x17.earmark.v1.SummaryLine\x12-\n\x0csubscription\x18\x04 \x01(\x0b\x32\x17.earmark.v1.SummaryLine\x12&\n\x05kinds\x18\x05 \x03(\x0b\x32\x17.earmark.v1.SummaryLine\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x62orrowed_micros\x18\x08 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\t \x01(\x03\"\x8a\x06\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.earmark.v1.Notification.Kind\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x18\n\x10threshold_micros\x18\x05 \x01(\x03\x12\x12\n\nlimit_name\x18\x06 \x01(\t\x12\x14\n\x0c\x65ntry_number\x18\x07 \x01(\x03\x12\x10\n\x08grant_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\ndeliveries\x18\n \x03(\x0b\x32!.earmark.v1.Notification.Delivery\x12\x16\n\x0e\x62\x61lance_micros\x18\x0b \x01(\x03\x1a\xb5\x01\n\x08\x44\x65livery\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x35\n\x05state\x18\x03 \x01(\x0e\x32&.earmark.v1.Notification.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x30\n\x0c\x61ttempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_LOW_BALANCE\x10\x01\x12\x19\n\x15KIND_CRITICAL_BALANCE\x10\x02\x12\x16\n\x12KIND_EXPIRING_SOON\x10\x03\x12\x13\n\x0fKIND_LIMIT_NEAR\x10\x04\"\x84\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\"\x82\x01\n\x18ListNotificationsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.earmark.v1.Notification.Kind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x19ListNotificationsResponse\x12/\n\rnotifications\x18\x01 \x03(\x0b\x32\x18.earmark.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe3\x03\n\rLedgerService\x12`\n\x11ListLedgerEntries\x12$.earmark.v1.ListLedgerEntriesRequest\x1a%.earmark.v1.ListLedgerEntriesResponse\x12S\n\x0c\x45xportLedger\x12\x1f.earmark.v1.ExportLedgerRequest\x1a .earmark.v1.ExportLedgerResponse0\x01\x12W\n\x0eGetUsageReport\x12!.earmark.v1.GetUsageReportRequest\x1a\".earmark.v1.GetUsageReportResponse\x12`\n\x11GetMonthlySummary\x12$.earmark.v1.GetMonthlySummaryRequest\x1a%.earmark.v1.GetMonthlySummaryResponse\x12`\n\x11ListNotifications\x12$.earmark.v1.ListNotificationsRequest\x1a%.earmark.v1.ListNotificationsResponseB8Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1'
   _globals['_LEDGERFILTER_LABELSENTRY']._loaded_options = None
   _globals['_LEDGERFILTER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_LEDGERFILTER']._serialized_start=106
-  _globals['_LEDGERFILTER']._serialized_end=618
-  _globals['_LEDGERFILTER_LABELSENTRY']._serialized_start=529
-  _globals['_LEDGERFILTER_LABELSENTRY']._serialized_end=574
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=620
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=747
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=749
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=843
-  _globals['_EXPORTLEDGERREQUEST']._serialized_start=845
-  _globals['_EXPORTLEDGERREQUEST']._serialized_end=928
-  _globals['_EXPORTLEDGERRESPONSE']._serialized_start=930
-  _globals['_EXPORTLEDGERRESPONSE']._serialized_end=994
-  _globals['_LEDGERSERVICE']._serialized_start=997
-  _globals['_LEDGERSERVICE']._serialized_end=1195
+  _globals['_LEDGERFILTER']._serialized_start=130
+  _globals['_LEDGERFILTER']._serialized_end=642
+  _globals['_LEDGERFILTER_LABELSENTRY']._serialized_start=553
+  _globals['_LEDGERFILTER_LABELSENTRY']._serialized_end=598
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=644
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=771
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=773
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=867
+  _globals['_EXPORTLEDGERREQUEST']._serialized_start=869
+  _globals['_EXPORTLEDGERREQUEST']._serialized_end=952
+  _globals['_EXPORTLEDGERRESPONSE']._serialized_start=954
+  _globals['_EXPORTLEDGERRESPONSE']._serialized_end=1018
+  _globals['_GETUSAGEREPORTREQUEST']._serialized_start=1021
+  _globals['_GETUSAGEREPORTREQUEST']._serialized_end=1617
+  _globals['_GETUSAGEREPORTREQUEST_GROUPBY']._serialized_start=1382
+  _globals['_GETUSAGEREPORTREQUEST_GROUPBY']._serialized_end=1520
+  _globals['_GETUSAGEREPORTREQUEST_ORDERBY']._serialized_start=1522
+  _globals['_GETUSAGEREPORTREQUEST_ORDERBY']._serialized_end=1617
+  _globals['_USAGEROW']._serialized_start=1620
+  _globals['_USAGEROW']._serialized_end=1907
+  _globals['_GETUSAGEREPORTRESPONSE']._serialized_start=1910
+  _globals['_GETUSAGEREPORTRESPONSE']._serialized_end=2120
+  _globals['_GETMONTHLYSUMMARYREQUEST']._serialized_start=2123
+  _globals['_GETMONTHLYSUMMARYREQUEST']._serialized_end=2263
+  _globals['_SUMMARYLINE']._serialized_start=2266
+  _globals['_SUMMARYLINE']._serialized_end=2491
+  _globals['_GETMONTHLYSUMMARYRESPONSE']._serialized_start=2494
+  _globals['_GETMONTHLYSUMMARYRESPONSE']._serialized_end=2878
+  _globals['_NOTIFICATION']._serialized_start=2881
+  _globals['_NOTIFICATION']._serialized_end=3659
+  _globals['_NOTIFICATION_DELIVERY']._serialized_start=3219
+  _globals['_NOTIFICATION_DELIVERY']._serialized_end=3400
+  _globals['_NOTIFICATION_KIND']._serialized_start=3402
+  _globals['_NOTIFICATION_KIND']._serialized_end=3524
+  _globals['_NOTIFICATION_DELIVERYSTATE']._serialized_start=3527
+  _globals['_NOTIFICATION_DELIVERYSTATE']._serialized_end=3659
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=3662
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=3792
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=3794
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=3895
+  _globals['_LEDGERSERVICE']._serialized_start=3898
+  _globals['_LEDGERSERVICE']._serialized_end=4381
 # @@protoc_insertion_point(module_scope)

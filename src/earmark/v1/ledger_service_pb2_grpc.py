@@ -45,6 +45,21 @@ class LedgerServiceStub:
                 request_serializer=earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.SerializeToString,
                 response_deserializer=earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerResponse.FromString,
                 _registered_method=True)
+        self.GetUsageReport = channel.unary_unary(
+                '/earmark.v1.LedgerService/GetUsageReport',
+                request_serializer=earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportRequest.SerializeToString,
+                response_deserializer=earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportResponse.FromString,
+                _registered_method=True)
+        self.GetMonthlySummary = channel.unary_unary(
+                '/earmark.v1.LedgerService/GetMonthlySummary',
+                request_serializer=earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryRequest.SerializeToString,
+                response_deserializer=earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryResponse.FromString,
+                _registered_method=True)
+        self.ListNotifications = channel.unary_unary(
+                '/earmark.v1.LedgerService/ListNotifications',
+                request_serializer=earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsRequest.SerializeToString,
+                response_deserializer=earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -66,6 +81,28 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsageReport(self, request, context):
+        """Sums what was used, by operation, user, project, day or month of the account's time zone.
+        Fails with NOT_ENTITLED, or WRONG_ROLE for a requesting_user_id that is no admin of the account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMonthlySummary(self, request, context):
+        """Sums what came, went and is left in a range of time, free and purchased credits apart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNotifications(self, request, context):
+        """Lists an account's alerts, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +115,21 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ExportLedger,
                     request_deserializer=earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.FromString,
                     response_serializer=earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerResponse.SerializeToString,
+            ),
+            'GetUsageReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsageReport,
+                    request_deserializer=earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportRequest.FromString,
+                    response_serializer=earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportResponse.SerializeToString,
+            ),
+            'GetMonthlySummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMonthlySummary,
+                    request_deserializer=earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryRequest.FromString,
+                    response_serializer=earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryResponse.SerializeToString,
+            ),
+            'ListNotifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotifications,
+                    request_deserializer=earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsRequest.FromString,
+                    response_serializer=earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +187,87 @@ class LedgerService:
             '/earmark.v1.LedgerService/ExportLedger',
             earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.SerializeToString,
             earmark_dot_v1_dot_ledger__service__pb2.ExportLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsageReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/earmark.v1.LedgerService/GetUsageReport',
+            earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportRequest.SerializeToString,
+            earmark_dot_v1_dot_ledger__service__pb2.GetUsageReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMonthlySummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/earmark.v1.LedgerService/GetMonthlySummary',
+            earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryRequest.SerializeToString,
+            earmark_dot_v1_dot_ledger__service__pb2.GetMonthlySummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/earmark.v1.LedgerService/ListNotifications',
+            earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsRequest.SerializeToString,
+            earmark_dot_v1_dot_ledger__service__pb2.ListNotificationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from earmark.v1 import catalog_pb2 as earmark_dot_v1_dot_catalog__pb2
 from earmark.v1 import common_pb2 as earmark_dot_v1_dot_common__pb2
 from earmark.v1 import grant_pb2 as earmark_dot_v1_dot_grant__pb2
 from earmark.v1 import ledger_pb2 as earmark_dot_v1_dot_ledger__pb2
@@ -30,7 +31,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!earmark/v1/metering_service.proto\x12\nearmark.v1\x1a\x17\x65\x61rmark/v1/common.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x17\x65\x61rmark/v1/ledger.proto\x1a\x1c\x65\x61rmark/v1/reservation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x88\x05\n\x0eReserveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1a\n\ramount_micros\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x15\n\x08quantity\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.Usage\x12>\n\nattributes\x18\x07 \x03(\x0b\x32*.earmark.v1.ReserveRequest.AttributesEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0cmin_quantity\x18\t \x01(\x03H\x03\x88\x01\x01\x12&\n\x03ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07user_id\x18\x0b \x01(\t\x12\x12\n\nproject_id\x18\x0c \x01(\t\x12\x36\n\x06labels\x18\r \x03(\x0b\x32&.earmark.v1.ReserveRequest.LabelsEntry\x12\'\n\x04wait\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_amount_microsB\x0b\n\t_quantityB\x14\n\x12_min_amount_microsB\x0f\n\r_min_quantity\"\x9c\x01\n\x0fReserveResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"\xb8\x02\n\rCommitRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x17\n\ramount_micros\x18\x02 \x01(\x03H\x00\x12\x12\n\x08quantity\x18\x03 \x01(\x03H\x00\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x11.earmark.v1.UsageH\x00\x12=\n\nattributes\x18\x05 \x03(\x0b\x32).earmark.v1.CommitRequest.AttributesEntry\x12\x31\n\x0eoverage_policy\x18\x06 \x01(\x0e\x32\x19.earmark.v1.OveragePolicy\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06\x61\x63tual\"\xcf\x01\n\x0e\x43ommitResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x16\n\x0e\x63harged_micros\x18\x04 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x05 \x01(\x03\x12\x10\n\x08replayed\x18\x06 \x01(\x08\"`\n\x0eReleaseRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"w\n\x0fReleaseResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\x85\x02\n\rExtendRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x11\x61\x64\x64itional_micros\x18\x04 \x01(\x03H\x00\x12\x1d\n\x13\x61\x64\x64itional_quantity\x18\x05 \x01(\x03H\x00\x12-\n\x10\x61\x64\x64itional_usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.UsageH\x00\x12\'\n\x04wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\nadditional\"\x9b\x01\n\x0e\x45xtendResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"\xa1\x05\n\rChargeRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1a\n\ramount_micros\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x15\n\x08quantity\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.Usage\x12=\n\nattributes\x18\x07 \x03(\x0b\x32).earmark.v1.ChargeRequest.AttributesEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0cmin_quantity\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x0f\n\x07user_id\x18\n \x01(\t\x12\x12\n\nproject_id\x18\x0b \x01(\t\x12\x35\n\x06labels\x18\x0c \x03(\x0b\x32%.earmark.v1.ChargeRequest.LabelsEntry\x12\x31\n\x0eoverage_policy\x18\r \x01(\x0e\x32\x19.earmark.v1.OveragePolicy\x12\x0f\n\x07\x63omment\x18\x0e \x01(\t\x12\'\n\x04wait\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rvalidate_only\x18\x10 \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_amount_microsB\x0b\n\t_quantityB\x14\n\x12_min_amount_microsB\x0f\n\r_min_quantity\"\xcf\x01\n\x0e\x43hargeResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x16\n\x0e\x63harged_micros\x18\x04 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x05 \x01(\x03\x12\x10\n\x08replayed\x18\x06 \x01(\x08\"/\n\x15GetReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"F\n\x16GetReservationResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\"\x82\x01\n\x17ListReservationsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.earmark.v1.Reservation.State\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x18ListReservationsResponse\x12-\n\x0creservations\x18\x01 \x03(\x0b\x32\x17.earmark.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x8a\x01\n\x12GetBalanceResponse\x12$\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Balance\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.earmark.v1.Grant\x12+\n\nlast_entry\x18\x03 \x01(\x0b\x32\x17.earmark.v1.LedgerEntry\"8\n\x0eSessionRequest\x12&\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x17.earmark.v1.SessionCall\"\x8c\x02\n\x0bSessionCall\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x07reserve\x18\x02 \x01(\x0b\x32\x1a.earmark.v1.ReserveRequestH\x00\x12+\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.earmark.v1.CommitRequestH\x00\x12-\n\x07release\x18\x04 \x01(\x0b\x32\x1a.earmark.v1.ReleaseRequestH\x00\x12+\n\x06\x65xtend\x18\x05 \x01(\x0b\x32\x19.earmark.v1.ExtendRequestH\x00\x12+\n\x06\x63harge\x18\x06 \x01(\x0b\x32\x19.earmark.v1.ChargeRequestH\x00\x42\x06\n\x04\x63\x61ll\"=\n\x0fSessionResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.earmark.v1.SessionResult\"\xbb\x02\n\rSessionResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x07reserve\x18\x03 \x01(\x0b\x32\x1b.earmark.v1.ReserveResponseH\x00\x12,\n\x06\x63ommit\x18\x04 \x01(\x0b\x32\x1a.earmark.v1.CommitResponseH\x00\x12.\n\x07release\x18\x05 \x01(\x0b\x32\x1b.earmark.v1.ReleaseResponseH\x00\x12,\n\x06\x65xtend\x18\x06 \x01(\x0b\x32\x1a.earmark.v1.ExtendResponseH\x00\x12,\n\x06\x63harge\x18\x07 \x01(\x0b\x32\x1a.earmark.v1.ChargeResponseH\x00\x42\x08\n\x06result\")\n\x13WatchBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"<\n\x14WatchBalanceResponse\x12$\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Balance2\xfe\x05\n\x0fMeteringService\x12\x42\n\x07Reserve\x12\x1a.earmark.v1.ReserveRequest\x1a\x1b.earmark.v1.ReserveResponse\x12?\n\x06\x43ommit\x12\x19.earmark.v1.CommitRequest\x1a\x1a.earmark.v1.CommitResponse\x12\x42\n\x07Release\x12\x1a.earmark.v1.ReleaseRequest\x1a\x1b.earmark.v1.ReleaseResponse\x12?\n\x06\x45xtend\x12\x19.earmark.v1.ExtendRequest\x1a\x1a.earmark.v1.ExtendResponse\x12?\n\x06\x43harge\x12\x19.earmark.v1.ChargeRequest\x1a\x1a.earmark.v1.ChargeResponse\x12W\n\x0eGetReservation\x12!.earmark.v1.GetReservationRequest\x1a\".earmark.v1.GetReservationResponse\x12]\n\x10ListReservations\x12#.earmark.v1.ListReservationsRequest\x1a$.earmark.v1.ListReservationsResponse\x12K\n\nGetBalance\x12\x1d.earmark.v1.GetBalanceRequest\x1a\x1e.earmark.v1.GetBalanceResponse\x12\x46\n\x07Session\x12\x1a.earmark.v1.SessionRequest\x1a\x1b.earmark.v1.SessionResponse(\x01\x30\x01\x12S\n\x0cWatchBalance\x12\x1f.earmark.v1.WatchBalanceRequest\x1a .earmark.v1.WatchBalanceResponse0\x01\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!earmark/v1/metering_service.proto\x12\nearmark.v1\x1a\x18\x65\x61rmark/v1/catalog.proto\x1a\x17\x65\x61rmark/v1/common.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x17\x65\x61rmark/v1/ledger.proto\x1a\x1c\x65\x61rmark/v1/reservation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x88\x05\n\x0eReserveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1a\n\ramount_micros\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x15\n\x08quantity\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.Usage\x12>\n\nattributes\x18\x07 \x03(\x0b\x32*.earmark.v1.ReserveRequest.AttributesEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0cmin_quantity\x18\t \x01(\x03H\x03\x88\x01\x01\x12&\n\x03ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07user_id\x18\x0b \x01(\t\x12\x12\n\nproject_id\x18\x0c \x01(\t\x12\x36\n\x06labels\x18\r \x03(\x0b\x32&.earmark.v1.ReserveRequest.LabelsEntry\x12\'\n\x04wait\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_amount_microsB\x0b\n\t_quantityB\x14\n\x12_min_amount_microsB\x0f\n\r_min_quantity\"\x9c\x01\n\x0fReserveResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"\xb8\x02\n\rCommitRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x17\n\ramount_micros\x18\x02 \x01(\x03H\x00\x12\x12\n\x08quantity\x18\x03 \x01(\x03H\x00\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x11.earmark.v1.UsageH\x00\x12=\n\nattributes\x18\x05 \x03(\x0b\x32).earmark.v1.CommitRequest.AttributesEntry\x12\x31\n\x0eoverage_policy\x18\x06 \x01(\x0e\x32\x19.earmark.v1.OveragePolicy\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06\x61\x63tual\"\xcf\x01\n\x0e\x43ommitResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x16\n\x0e\x63harged_micros\x18\x04 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x05 \x01(\x03\x12\x10\n\x08replayed\x18\x06 \x01(\x08\"`\n\x0eReleaseRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"w\n\x0fReleaseResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\x85\x02\n\rExtendRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x11\x61\x64\x64itional_micros\x18\x04 \x01(\x03H\x00\x12\x1d\n\x13\x61\x64\x64itional_quantity\x18\x05 \x01(\x03H\x00\x12-\n\x10\x61\x64\x64itional_usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.UsageH\x00\x12\'\n\x04wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\nadditional\"\x9b\x01\n\x0e\x45xtendResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"\xa1\x05\n\rChargeRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1a\n\ramount_micros\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\toperation\x18\x04 \x01(\t\x12\x15\n\x08quantity\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.earmark.v1.Usage\x12=\n\nattributes\x18\x07 \x03(\x0b\x32).earmark.v1.ChargeRequest.AttributesEntry\x12\x1e\n\x11min_amount_micros\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0cmin_quantity\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x0f\n\x07user_id\x18\n \x01(\t\x12\x12\n\nproject_id\x18\x0b \x01(\t\x12\x35\n\x06labels\x18\x0c \x03(\x0b\x32%.earmark.v1.ChargeRequest.LabelsEntry\x12\x31\n\x0eoverage_policy\x18\r \x01(\x0e\x32\x19.earmark.v1.OveragePolicy\x12\x0f\n\x07\x63omment\x18\x0e \x01(\t\x12\'\n\x04wait\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rvalidate_only\x18\x10 \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_amount_microsB\x0b\n\t_quantityB\x14\n\x12_min_amount_microsB\x0f\n\r_min_quantity\"\xcf\x01\n\x0e\x43hargeResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.earmark.v1.Balance\x12#\n\x07notices\x18\x03 \x03(\x0b\x32\x12.earmark.v1.Notice\x12\x16\n\x0e\x63harged_micros\x18\x04 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x05 \x01(\x03\x12\x10\n\x08replayed\x18\x06 \x01(\x08\"/\n\x15GetReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"F\n\x16GetReservationResponse\x12,\n\x0breservation\x18\x01 \x01(\x0b\x32\x17.earmark.v1.Reservation\"\x82\x01\n\x17ListReservationsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.earmark.v1.Reservation.State\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x18ListReservationsResponse\x12-\n\x0creservations\x18\x01 \x03(\x0b\x32\x17.earmark.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x8a\x01\n\x12GetBalanceResponse\x12$\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Balance\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.earmark.v1.Grant\x12+\n\nlast_entry\x18\x03 \x01(\x0b\x32\x17.earmark.v1.LedgerEntry\"8\n\x0eSessionRequest\x12&\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x17.earmark.v1.SessionCall\"\x8c\x02\n\x0bSessionCall\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x07reserve\x18\x02 \x01(\x0b\x32\x1a.earmark.v1.ReserveRequestH\x00\x12+\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.earmark.v1.CommitRequestH\x00\x12-\n\x07release\x18\x04 \x01(\x0b\x32\x1a.earmark.v1.ReleaseRequestH\x00\x12+\n\x06\x65xtend\x18\x05 \x01(\x0b\x32\x19.earmark.v1.ExtendRequestH\x00\x12+\n\x06\x63harge\x18\x06 \x01(\x0b\x32\x19.earmark.v1.ChargeRequestH\x00\x42\x06\n\x04\x63\x61ll\"=\n\x0fSessionResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.earmark.v1.SessionResult\"\xbb\x02\n\rSessionResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x07reserve\x18\x03 \x01(\x0b\x32\x1b.earmark.v1.ReserveResponseH\x00\x12,\n\x06\x63ommit\x18\x04 \x01(\x0b\x32\x1a.earmark.v1.CommitResponseH\x00\x12.\n\x07release\x18\x05 \x01(\x0b\x32\x1b.earmark.v1.ReleaseResponseH\x00\x12,\n\x06\x65xtend\x18\x06 \x01(\x0b\x32\x1a.earmark.v1.ExtendResponseH\x00\x12,\n\x06\x63harge\x18\x07 \x01(\x0b\x32\x1a.earmark.v1.ChargeResponseH\x00\x42\x08\n\x06result\")\n\x13WatchBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"<\n\x14WatchBalanceResponse\x12$\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x13.earmark.v1.Balance\"\xd8\x01\n\x0c\x45stimateItem\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x15\n\x08quantity\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12 \n\x05usage\x18\x03 \x01(\x0b\x32\x11.earmark.v1.Usage\x12<\n\nattributes\x18\x04 \x03(\x0b\x32(.earmark.v1.EstimateItem.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_quantity\"v\n\x0f\x45stimateRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.earmark.v1.EstimateItem\x12\x16\n\x0e\x62uffer_percent\x18\x03 \x01(\x05\x12\x0e\n\x06method\x18\x04 \x01(\t\"\x7f\n\rEstimatedItem\x12\x12\n\nmin_micros\x18\x01 \x01(\x03\x12\x12\n\nmax_micros\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12 \n\x13\x61\x66\x66ordable_quantity\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_affordable_quantity\"U\n\x0c\x43overingPack\x12\x1e\n\x04pack\x18\x01 \x01(\x0b\x32\x10.earmark.v1.Pack\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x16\n\x0e\x63redits_micros\x18\x03 \x01(\x03\"\xec\x01\n\x10\x45stimateResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.earmark.v1.EstimatedItem\x12\x12\n\nmin_micros\x18\x02 \x01(\x03\x12\x12\n\nmax_micros\x18\x03 \x01(\x03\x12\x12\n\nsufficient\x18\x04 \x01(\x08\x12\x18\n\x10shortfall_micros\x18\x05 \x01(\x03\x12\x18\n\x10\x61vailable_micros\x18\x06 \x01(\x03\x12\'\n\x05packs\x18\x07 \x03(\x0b\x32\x18.earmark.v1.CoveringPack\x12\x15\n\rprice_version\x18\x08 \x01(\x03\x32\xc5\x06\n\x0fMeteringService\x12\x42\n\x07Reserve\x12\x1a.earmark.v1.ReserveRequest\x1a\x1b.earmark.v1.ReserveResponse\x12?\n\x06\x43ommit\x12\x19.earmark.v1.CommitRequest\x1a\x1a.earmark.v1.CommitResponse\x12\x42\n\x07Release\x12\x1a.earmark.v1.ReleaseRequest\x1a\x1b.earmark.v1.ReleaseResponse\x12?\n\x06\x45xtend\x12\x19.earmark.v1.ExtendRequest\x1a\x1a.earmark.v1.ExtendResponse\x12?\n\x06\x43harge\x12\x19.earmark.v1.ChargeRequest\x1a\x1a.earmark.v1.ChargeResponse\x12W\n\x0eGetReservation\x12!.earmark.v1.GetReservationRequest\x1a\".earmark.v1.GetReservationResponse\x12]\n\x10ListReservations\x12#.earmark.v1.ListReservationsRequest\x1a$.earmark.v1.ListReservationsResponse\x12K\n\nGetBalance\x12\x1d.earmark.v1.GetBalanceRequest\x1a\x1e.earmark.v1.GetBalanceResponse\x12\x46\n\x07Session\x12\x1a.earmark.v1.SessionRequest\x1a\x1b.earmark.v1.SessionResponse(\x01\x30\x01\x12\x45\n\x08\x45stimate\x12\x1b.earmark.v1.EstimateRequest\x1a\x1c.earmark.v1.EstimateResponse\x12S\n\x0cWatchBalance\x12\x1f.earmark.v1.WatchBalanceRequest\x1a .earmark.v1.WatchBalanceResponse0\x01\x42\x38Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,60 +49,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHARGEREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_CHARGEREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CHARGEREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RESERVEREQUEST']._serialized_start=211
-  _globals['_RESERVEREQUEST']._serialized_end=859
-  _globals['_RESERVEREQUEST_ATTRIBUTESENTRY']._serialized_start=693
-  _globals['_RESERVEREQUEST_ATTRIBUTESENTRY']._serialized_end=742
-  _globals['_RESERVEREQUEST_LABELSENTRY']._serialized_start=744
-  _globals['_RESERVEREQUEST_LABELSENTRY']._serialized_end=789
-  _globals['_RESERVERESPONSE']._serialized_start=862
-  _globals['_RESERVERESPONSE']._serialized_end=1018
-  _globals['_COMMITREQUEST']._serialized_start=1021
-  _globals['_COMMITREQUEST']._serialized_end=1333
-  _globals['_COMMITREQUEST_ATTRIBUTESENTRY']._serialized_start=693
-  _globals['_COMMITREQUEST_ATTRIBUTESENTRY']._serialized_end=742
-  _globals['_COMMITRESPONSE']._serialized_start=1336
-  _globals['_COMMITRESPONSE']._serialized_end=1543
-  _globals['_RELEASEREQUEST']._serialized_start=1545
-  _globals['_RELEASEREQUEST']._serialized_end=1641
-  _globals['_RELEASERESPONSE']._serialized_start=1643
-  _globals['_RELEASERESPONSE']._serialized_end=1762
-  _globals['_EXTENDREQUEST']._serialized_start=1765
-  _globals['_EXTENDREQUEST']._serialized_end=2026
-  _globals['_EXTENDRESPONSE']._serialized_start=2029
-  _globals['_EXTENDRESPONSE']._serialized_end=2184
-  _globals['_CHARGEREQUEST']._serialized_start=2187
-  _globals['_CHARGEREQUEST']._serialized_end=2860
-  _globals['_CHARGEREQUEST_ATTRIBUTESENTRY']._serialized_start=693
-  _globals['_CHARGEREQUEST_ATTRIBUTESENTRY']._serialized_end=742
-  _globals['_CHARGEREQUEST_LABELSENTRY']._serialized_start=744
-  _globals['_CHARGEREQUEST_LABELSENTRY']._serialized_end=789
-  _globals['_CHARGERESPONSE']._serialized_start=2863
-  _globals['_CHARGERESPONSE']._serialized_end=3070
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=3072
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=3119
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=3121
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=3191
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=3194
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=3324
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=3326
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=3424
-  _globals['_GETBALANCEREQUEST']._serialized_start=3426
-  _globals['_GETBALANCEREQUEST']._serialized_end=3465
-  _globals['_GETBALANCERESPONSE']._serialized_start=3468
-  _globals['_GETBALANCERESPONSE']._serialized_end=3606
-  _globals['_SESSIONREQUEST']._serialized_start=3608
-  _globals['_SESSIONREQUEST']._serialized_end=3664
-  _globals['_SESSIONCALL']._serialized_start=3667
-  _globals['_SESSIONCALL']._serialized_end=3935
-  _globals['_SESSIONRESPONSE']._serialized_start=3937
-  _globals['_SESSIONRESPONSE']._serialized_end=3998
-  _globals['_SESSIONRESULT']._serialized_start=4001
-  _globals['_SESSIONRESULT']._serialized_end=4316
-  _globals['_WATCHBALANCEREQUEST']._serialized_start=4318
-  _globals['_WATCHBALANCEREQUEST']._serialized_end=4359
-  _globals['_WATCHBALANCERESPONSE']._serialized_start=4361
-  _globals['_WATCHBALANCERESPONSE']._serialized_end=4421
-  _globals['_METERINGSERVICE']._serialized_start=4424
-  _globals['_METERINGSERVICE']._serialized_end=5190
+  _globals['_ESTIMATEITEM_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_ESTIMATEITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_RESERVEREQUEST']._serialized_start=237
+  _globals['_RESERVEREQUEST']._serialized_end=885
+  _globals['_RESERVEREQUEST_ATTRIBUTESENTRY']._serialized_start=719
+  _globals['_RESERVEREQUEST_ATTRIBUTESENTRY']._serialized_end=768
+  _globals['_RESERVEREQUEST_LABELSENTRY']._serialized_start=770
+  _globals['_RESERVEREQUEST_LABELSENTRY']._serialized_end=815
+  _globals['_RESERVERESPONSE']._serialized_start=888
+  _globals['_RESERVERESPONSE']._serialized_end=1044
+  _globals['_COMMITREQUEST']._serialized_start=1047
+  _globals['_COMMITREQUEST']._serialized_end=1359
+  _globals['_COMMITREQUEST_ATTRIBUTESENTRY']._serialized_start=719
+  _globals['_COMMITREQUEST_ATTRIBUTESENTRY']._serialized_end=768
+  _globals['_COMMITRESPONSE']._serialized_start=1362
+  _globals['_COMMITRESPONSE']._serialized_end=1569
+  _globals['_RELEASEREQUEST']._serialized_start=1571
+  _globals['_RELEASEREQUEST']._serialized_end=1667
+  _globals['_RELEASERESPONSE']._serialized_start=1669
+  _globals['_RELEASERESPONSE']._serialized_end=1788
+  _globals['_EXTENDREQUEST']._serialized_start=1791
+  _globals['_EXTENDREQUEST']._serialized_end=2052
+  _globals['_EXTENDRESPONSE']._serialized_start=2055
+  _globals['_EXTENDRESPONSE']._serialized_end=2210
+  _globals['_CHARGEREQUEST']._serialized_start=2213
+  _globals['_CHARGEREQUEST']._serialized_end=2886
+  _globals['_CHARGEREQUEST_ATTRIBUTESENTRY']._serialized_start=719
+  _globals['_CHARGEREQUEST_ATTRIBUTESENTRY']._serialized_end=768
+  _globals['_CHARGEREQUEST_LABELSENTRY']._serialized_start=770
+  _globals['_CHARGEREQUEST_LABELSENTRY']._serialized_end=815
+  _globals['_CHARGERESPONSE']._serialized_start=2889
+  _globals['_CHARGERESPONSE']._serialized_end=3096
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=3098
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=3145
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=3147
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=3217
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=3220
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=3350
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=3352
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=3450
+  _globals['_GETBALANCEREQUEST']._serialized_start=3452
+  _globals['_GETBALANCEREQUEST']._serialized_end=3491
+  _globals['_GETBALANCERESPONSE']._serialized_start=3494
+  _globals['_GETBALANCERESPONSE']._serialized_end=3632
+  _globals['_SESSIONREQUEST']._serialized_start=3634
+  _globals['_SESSIONREQUEST']._serialized_end=3690
+  _globals['_SESSIONCALL']._serialized_start=3693
+  _globals['_SESSIONCALL']._serialized_end=3961
+  _globals['_SESSIONRESPONSE']._serialized_start=3963
+  _globals['_SESSIONRESPONSE']._serialized_end=4024
+  _globals['_SESSIONRESULT']._serialized_start=4027
+  _globals['_SESSIONRESULT']._serialized_end=4342
+  _globals['_WATCHBALANCEREQUEST']._serialized_start=4344
+  _globals['_WATCHBALANCEREQUEST']._serialized_end=4385
+  _globals['_WATCHBALANCERESPONSE']._serialized_start=4387
+  _globals['_WATCHBALANCERESPONSE']._serialized_end=4447
+  _globals['_ESTIMATEITEM']._serialized_start=4450
+  _globals['_ESTIMATEITEM']._serialized_end=4666
+  _globals['_ESTIMATEITEM_ATTRIBUTESENTRY']._serialized_start=719
+  _globals['_ESTIMATEITEM_ATTRIBUTESENTRY']._serialized_end=768
+  _globals['_ESTIMATEREQUEST']._serialized_start=4668
+  _globals['_ESTIMATEREQUEST']._serialized_end=4786
+  _globals['_ESTIMATEDITEM']._serialized_start=4788
+  _globals['_ESTIMATEDITEM']._serialized_end=4915
+  _globals['_COVERINGPACK']._serialized_start=4917
+  _globals['_COVERINGPACK']._serialized_end=5002
+  _globals['_ESTIMATERESPONSE']._serialized_start=5005
+  _globals['_ESTIMATERESPONSE']._serialized_end=5241
+  _globals['_METERINGSERVICE']._serialized_start=5244
+  _globals['_METERINGSERVICE']._serialized_end=6081
 # @@protoc_insertion_point(module_scope)

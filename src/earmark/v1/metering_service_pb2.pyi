@@ -1,5 +1,6 @@
 import datetime
 
+from earmark.v1 import catalog_pb2 as _catalog_pb2
 from earmark.v1 import common_pb2 as _common_pb2
 from earmark.v1 import grant_pb2 as _grant_pb2
 from earmark.v1 import ledger_pb2 as _ledger_pb2
@@ -338,3 +339,76 @@ class WatchBalanceResponse(_message.Message):
     BALANCE_FIELD_NUMBER: _ClassVar[int]
     balance: _reservation_pb2.Balance
     def __init__(self, balance: _Optional[_Union[_reservation_pb2.Balance, _Mapping]] = ...) -> None: ...
+
+class EstimateItem(_message.Message):
+    __slots__ = ("operation", "quantity", "usage", "attributes")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    operation: str
+    quantity: int
+    usage: _common_pb2.Usage
+    attributes: _containers.ScalarMap[str, str]
+    def __init__(self, operation: _Optional[str] = ..., quantity: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class EstimateRequest(_message.Message):
+    __slots__ = ("account_id", "items", "buffer_percent", "method")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    items: _containers.RepeatedCompositeFieldContainer[EstimateItem]
+    buffer_percent: int
+    method: str
+    def __init__(self, account_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[EstimateItem, _Mapping]]] = ..., buffer_percent: _Optional[int] = ..., method: _Optional[str] = ...) -> None: ...
+
+class EstimatedItem(_message.Message):
+    __slots__ = ("min_micros", "max_micros", "text", "affordable_quantity")
+    MIN_MICROS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MICROS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AFFORDABLE_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    min_micros: int
+    max_micros: int
+    text: str
+    affordable_quantity: int
+    def __init__(self, min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., text: _Optional[str] = ..., affordable_quantity: _Optional[int] = ...) -> None: ...
+
+class CoveringPack(_message.Message):
+    __slots__ = ("pack", "count", "credits_micros")
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_MICROS_FIELD_NUMBER: _ClassVar[int]
+    pack: _catalog_pb2.Pack
+    count: int
+    credits_micros: int
+    def __init__(self, pack: _Optional[_Union[_catalog_pb2.Pack, _Mapping]] = ..., count: _Optional[int] = ..., credits_micros: _Optional[int] = ...) -> None: ...
+
+class EstimateResponse(_message.Message):
+    __slots__ = ("items", "min_micros", "max_micros", "sufficient", "shortfall_micros", "available_micros", "packs", "price_version")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    MIN_MICROS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MICROS_FIELD_NUMBER: _ClassVar[int]
+    SUFFICIENT_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_MICROS_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_MICROS_FIELD_NUMBER: _ClassVar[int]
+    PACKS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[EstimatedItem]
+    min_micros: int
+    max_micros: int
+    sufficient: bool
+    shortfall_micros: int
+    available_micros: int
+    packs: _containers.RepeatedCompositeFieldContainer[CoveringPack]
+    price_version: int
+    def __init__(self, items: _Optional[_Iterable[_Union[EstimatedItem, _Mapping]]] = ..., min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., sufficient: _Optional[bool] = ..., shortfall_micros: _Optional[int] = ..., available_micros: _Optional[int] = ..., packs: _Optional[_Iterable[_Union[CoveringPack, _Mapping]]] = ..., price_version: _Optional[int] = ...) -> None: ...

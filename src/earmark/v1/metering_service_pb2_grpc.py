@@ -81,6 +81,11 @@ class MeteringServiceStub:
                 request_serializer=earmark_dot_v1_dot_metering__service__pb2.SessionRequest.SerializeToString,
                 response_deserializer=earmark_dot_v1_dot_metering__service__pb2.SessionResponse.FromString,
                 _registered_method=True)
+        self.Estimate = channel.unary_unary(
+                '/earmark.v1.MeteringService/Estimate',
+                request_serializer=earmark_dot_v1_dot_metering__service__pb2.EstimateRequest.SerializeToString,
+                response_deserializer=earmark_dot_v1_dot_metering__service__pb2.EstimateResponse.FromString,
+                _registered_method=True)
         self.WatchBalance = channel.unary_stream(
                 '/earmark.v1.MeteringService/WatchBalance',
                 request_serializer=earmark_dot_v1_dot_metering__service__pb2.WatchBalanceRequest.SerializeToString,
@@ -160,6 +165,14 @@ class MeteringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Estimate(self, request, context):
+        """Prices a list of operations and compares it with what an account has; stores nothing.
+        Fails with UNKNOWN_OPERATION, UNPRICEABLE, INVALID_AMOUNT, ACCOUNT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchBalance(self, request, context):
         """Sends the balance at once, then the latest after every change.
         """
@@ -214,6 +227,11 @@ def add_MeteringServiceServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=earmark_dot_v1_dot_metering__service__pb2.SessionRequest.FromString,
                     response_serializer=earmark_dot_v1_dot_metering__service__pb2.SessionResponse.SerializeToString,
+            ),
+            'Estimate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Estimate,
+                    request_deserializer=earmark_dot_v1_dot_metering__service__pb2.EstimateRequest.FromString,
+                    response_serializer=earmark_dot_v1_dot_metering__service__pb2.EstimateResponse.SerializeToString,
             ),
             'WatchBalance': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchBalance,
@@ -466,6 +484,33 @@ class MeteringService:
             '/earmark.v1.MeteringService/Session',
             earmark_dot_v1_dot_metering__service__pb2.SessionRequest.SerializeToString,
             earmark_dot_v1_dot_metering__service__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Estimate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/earmark.v1.MeteringService/Estimate',
+            earmark_dot_v1_dot_metering__service__pb2.EstimateRequest.SerializeToString,
+            earmark_dot_v1_dot_metering__service__pb2.EstimateResponse.FromString,
             options,
             channel_credentials,
             insecure,

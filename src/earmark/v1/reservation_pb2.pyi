@@ -103,7 +103,7 @@ class Balance(_message.Message):
     def __init__(self, account_id: _Optional[str] = ..., available_micros: _Optional[int] = ..., reserved_micros: _Optional[int] = ..., debt_micros: _Optional[int] = ..., lifetime_charged_micros: _Optional[int] = ..., expiring_soon_micros: _Optional[int] = ..., next_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Notice(_message.Message):
-    __slots__ = ("kind", "message", "threshold_micros")
+    __slots__ = ("kind", "message", "threshold_micros", "limit_name")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Notice.Kind]
@@ -121,7 +121,9 @@ class Notice(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_MICROS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_NAME_FIELD_NUMBER: _ClassVar[int]
     kind: Notice.Kind
     message: str
     threshold_micros: int
-    def __init__(self, kind: _Optional[_Union[Notice.Kind, str]] = ..., message: _Optional[str] = ..., threshold_micros: _Optional[int] = ...) -> None: ...
+    limit_name: str
+    def __init__(self, kind: _Optional[_Union[Notice.Kind, str]] = ..., message: _Optional[str] = ..., threshold_micros: _Optional[int] = ..., limit_name: _Optional[str] = ...) -> None: ...
