@@ -1,8 +1,8 @@
 """What a catalog says, as values: operations and price rules, plans, packs, promotions, limits, thresholds.
 
-Pure data. Documents become these values in `earmark.catalogs`; prices are computed from them in `domain.pricing`, grants'
-expiry in `domain.validity`, cycles in `domain.cycles`, windows in `domain.limits`. Amounts are microcredits, durations
-microseconds. Prices in money are decimal texts: Earmark never computes with them beyond the price of one credit.
+Pure data. Documents become these values in `earmark.catalogs`; prices are computed from them in `domain.pricing`, the
+expiry of grants in `domain.validity`, cycles in `domain.cycles`, windows in `domain.limits`. Amounts are microcredits,
+durations microseconds. Prices in money are decimal texts: Earmark computes nothing with them but the price of one credit.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Catalogs: documents, their validation, the presets, and the one in force."""

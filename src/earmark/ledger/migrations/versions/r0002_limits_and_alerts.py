@@ -1,0 +1,10 @@
+"""Limits, thresholds and alerts."""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Upgrade."""

@@ -1,0 +1,3 @@
+"""Alerts that were set off, and their deliveries."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Subscriptions, claimed identities, purchases."""
+
+from __future__ import annotations

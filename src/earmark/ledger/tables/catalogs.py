@@ -1,0 +1,3 @@
+"""Versions of the catalog."""
+
+from __future__ import annotations

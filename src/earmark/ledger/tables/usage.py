@@ -1,0 +1,3 @@
+"""Roll-ups of what was used, for reports."""
+
+from __future__ import annotations
