@@ -2,7 +2,7 @@
 
 Pure data. Documents become these values in `earmark.catalogs`; prices are computed from them in `domain.pricing`, the
 expiry of grants in `domain.validity`, cycles in `domain.cycles`, windows in `domain.limits`. Amounts are microcredits,
-durations microseconds. Prices in money are decimal texts: Earmark computes nothing with them but the price of one credit.
+durations microseconds. Prices in money are decimal texts: only the price of one credit is computed.
 """
 
 from __future__ import annotations
