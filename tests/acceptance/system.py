@@ -1,0 +1,235 @@
+"""One of the four credit systems at work: a real sidecar with its preset, driven over gRPC only.
+
+Amounts are credits as decimal text here, because that is how the systems' documents speak; what goes over the wire are
+microcredits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from earmark.testing import EarmarkServer
+from earmark.v1 import account_service_pb2 as accounts
+from earmark.v1 import account_service_pb2_grpc as accounts_rpc
+from earmark.v1 import admin_service_pb2 as admin
+from earmark.v1 import admin_service_pb2_grpc as admin_rpc
+from earmark.v1 import billing_service_pb2 as billing
+from earmark.v1 import billing_service_pb2_grpc as billing_rpc
+from earmark.v1 import catalog_service_pb2_grpc as catalog_rpc
+from earmark.v1 import ledger_pb2, metering_service_pb2_grpc, reservation_pb2
+from earmark.v1 import ledger_service_pb2 as ledger
+from earmark.v1 import ledger_service_pb2_grpc as ledger_rpc
+from earmark.v1 import metering_service_pb2 as metering
+
+__all__ = ["Refusal", "System", "credits", "micros"]
+
+_MICROS = 1_000_000
+_SECONDS = 30
+"""For any call: months of renewals are waited for inside one."""
+
+
+def micros(amount: str | int | Decimal) -> int:
+    """Return the microcredits of an amount of credits."""
+    value = Decimal(amount) * _MICROS
+    assert value == int(value), f"{amount} is finer than a microcredit"
+    return int(value)
+
+
+def credits(amount: int) -> Decimal:
+    """Return the credits of an amount of microcredits."""
+    return (Decimal(amount) / _MICROS).normalize() + 0
+
+
+@dataclass(slots=True)
+class Refusal:
+    """What a refused call said; empty until the block ends."""
+
+    code: str = ""
+    reason: str = ""
+    message: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class System:
+    """A sidecar, its stubs, and the phrases that the rows need."""
+
+    def __init__(self, server: EarmarkServer, channel: grpc.Channel) -> None:
+        self.server = server
+        self.accounts: Any = accounts_rpc.AccountServiceStub(channel)
+        self.admin: Any = admin_rpc.AdminServiceStub(channel)
+        self.billing: Any = billing_rpc.BillingServiceStub(channel)
+        self.catalog: Any = catalog_rpc.CatalogServiceStub(channel)
+        self.ledger: Any = ledger_rpc.LedgerServiceStub(channel)
+        self.metering: Any = metering_service_pb2_grpc.MeteringServiceStub(channel)
+        self._numbers = itertools.count(1)
+
+    # Accounts and time
+
+    def id(self, prefix: str = "request") -> str:
+        """Return an id that nobody has used here."""
+        return f"{prefix}-{next(self._numbers)}"
+
+    def account(self, **fields: Any) -> str:
+        """Create an account and return its id."""
+        account_id = self.id("account")
+        request = accounts.CreateAccountRequest(account_id=account_id, request_id=self.id(), **fields)
+        self.accounts.CreateAccount(request, timeout=_SECONDS)
+        return account_id
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return _moment(self.admin.GetClock(admin.GetClockRequest(), timeout=_SECONDS).time)
+
+    def move(self, *, to: datetime | None = None, **by: float) -> datetime:
+        """Move the store's time to a moment or by `days=`, `hours=`, …; return it when everything due has happened."""
+        request = admin.MoveClockRequest()
+        if to is not None:
+            request.time.FromDatetime(to.astimezone(UTC).replace(tzinfo=None))
+        else:
+            request.by.FromTimedelta(timedelta(**by))
+        return _moment(self.admin.MoveClock(request, timeout=_SECONDS).time)
+
+    def move_to_month_start(self, zone: str = "UTC", hours: int = 12) -> datetime:
+        """Move to some hours after the beginning of the next month of a time zone."""
+        here = self.now().astimezone(ZoneInfo(zone))
+        year, month = (here.year + 1, 1) if here.month == 12 else (here.year, here.month + 1)
+        return self.move(to=datetime(year, month, 1, hours, tzinfo=ZoneInfo(zone)))
+
+    # Spending
+
+    def reserve(self, account_id: str, operation: str = "", **fields: Any) -> metering.ReserveResponse:
+        """Reserve; `amount=` in credits, the rest as in ReserveRequest."""
+        response: metering.ReserveResponse = self.metering.Reserve(
+            metering.ReserveRequest(**self._spending(account_id, operation, fields)), timeout=_SECONDS
+        )
+        return response
+
+    def charge(self, account_id: str, operation: str = "", **fields: Any) -> metering.ChargeResponse:
+        """Reserve and commit in one step."""
+        response: metering.ChargeResponse = self.metering.Charge(
+            metering.ChargeRequest(**self._spending(account_id, operation, fields)), timeout=_SECONDS
+        )
+        return response
+
+    def _spending(self, account_id: str, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+        amount = fields.pop("amount", None)
+        if amount is not None:
+            fields["amount_micros"] = micros(amount)
+        return {"account_id": account_id, "request_id": self.id(), "operation": operation, **fields}
+
+    def commit(
+        self, held: metering.ReserveResponse, amount: str | int | None = None, **fields: Any
+    ) -> metering.CommitResponse:
+        """Commit a reservation."""
+        if amount is not None:
+            fields["amount_micros"] = micros(amount)
+        request = metering.CommitRequest(reservation_id=held.reservation.reservation_id, **fields)
+        response: metering.CommitResponse = self.metering.Commit(request, timeout=_SECONDS)
+        return response
+
+    def release(self, held: metering.ReserveResponse, reason: str = "") -> metering.ReleaseResponse:
+        """Release a reservation."""
+        request = metering.ReleaseRequest(reservation_id=held.reservation.reservation_id, reason=reason)
+        response: metering.ReleaseResponse = self.metering.Release(request, timeout=_SECONDS)
+        return response
+
+    def balance(self, account_id: str) -> reservation_pb2.Balance:
+        """Return an account's totals."""
+        answer: reservation_pb2.Balance = self.whole_balance(account_id).balance
+        return answer
+
+    def whole_balance(self, account_id: str) -> metering.GetBalanceResponse:
+        """Return an account's totals, grants and last entry."""
+        response: metering.GetBalanceResponse = self.metering.GetBalance(
+            metering.GetBalanceRequest(account_id=account_id), timeout=_SECONDS
+        )
+        return response
+
+    def available(self, account_id: str) -> Decimal:
+        """Return what an account has available, in credits."""
+        return credits(self.balance(account_id).available_micros)
+
+    def grant(self, account_id: str, amount: str | int, **fields: Any) -> accounts.CreateGrantResponse:
+        """Give credits."""
+        request = accounts.CreateGrantRequest(
+            account_id=account_id, request_id=self.id(), amount_micros=micros(amount), **fields
+        )
+        response: accounts.CreateGrantResponse = self.accounts.CreateGrant(request, timeout=_SECONDS)
+        return response
+
+    # Plans and packs
+
+    def subscribe(self, account_id: str, plan_id: str, **fields: Any) -> billing.CreateSubscriptionResponse:
+        """Subscribe an account."""
+        request = billing.CreateSubscriptionRequest(
+            account_id=account_id, request_id=self.id(), plan_id=plan_id, **fields
+        )
+        response: billing.CreateSubscriptionResponse = self.billing.CreateSubscription(request, timeout=_SECONDS)
+        return response
+
+    def subscription(self, account_id: str) -> billing.Subscription:
+        """Return an account's subscription."""
+        request = billing.GetSubscriptionRequest(account_id=account_id)
+        answer: billing.Subscription = self.billing.GetSubscription(request, timeout=_SECONDS).subscription
+        return answer
+
+    def buy(self, account_id: str, pack_id: str, **fields: Any) -> billing.ConfirmPurchaseResponse:
+        """Begin a purchase and confirm it."""
+        purchase = self.begin_purchase(account_id, pack_id, **fields)
+        request = billing.ConfirmPurchaseRequest(purchase_id=purchase.purchase_id)
+        response: billing.ConfirmPurchaseResponse = self.billing.ConfirmPurchase(request, timeout=_SECONDS)
+        return response
+
+    def begin_purchase(self, account_id: str, pack_id: str, **fields: Any) -> billing.Purchase:
+        """Begin a purchase."""
+        request = billing.CreatePurchaseRequest(account_id=account_id, request_id=self.id(), pack_id=pack_id, **fields)
+        answer: billing.Purchase = self.billing.CreatePurchase(request, timeout=_SECONDS).purchase
+        return answer
+
+    # Reading
+
+    def entries(self, account_id: str, **filters: Any) -> Sequence[ledger_pb2.LedgerEntry]:
+        """Return an account's entries that pass the filters, newest first, once everything settled is in SQL."""
+        self.wait_flushed()
+        request = ledger.ListLedgerEntriesRequest(
+            account_id=account_id, filter=ledger.LedgerFilter(**filters), page_size=1_000
+        )
+        response = self.ledger.ListLedgerEntries(request, timeout=_SECONDS)
+        assert not response.next_page_token, "more than a page: read page by page"
+        return list(response.entries)
+
+    def wait_flushed(self) -> None:
+        """Return when everything that has settled is in SQL: that is when a move of the clock returns."""
+        self.move(seconds=0.001)
+
+    @contextmanager
+    def refused(self, reason: str) -> Iterator[Refusal]:
+        """Expect the block's call to be refused for this reason."""
+        refusal = Refusal()
+        with pytest.raises(grpc.RpcError) as caught:
+            yield refusal
+        error: Any = caught.value
+        refusal.code, refusal.message = error.code().name, error.details()
+        trailing = dict(error.trailing_metadata() or ())
+        status = status_pb2.Status.FromString(trailing.get("grpc-status-details-bin", b""))
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                refusal.reason, refusal.metadata = info.reason, dict(info.metadata)
+        assert refusal.reason == reason, f"refused with {refusal}, not with {reason}"
+
+
+def _moment(time: Any) -> datetime:
+    moment: datetime = time.ToDatetime(tzinfo=UTC)
+    return moment
