@@ -7,11 +7,13 @@ from earmark.domain.states import EntryKind, ReservationState
 from earmark.engine.memory.model import Account, Allocations, Grant, Record
 from earmark.engine.memory.partition import Partition
 from earmark.engine.operations import (
+    ABSENT,
     ApplyGrant,
     Configure,
     Evict,
     LoadAccount,
     RebuildAccount,
+    Renew,
     RestoreReservation,
     VoidGrant,
 )
@@ -19,7 +21,7 @@ from earmark.engine.results import Applied, RefusalCode, Refused
 
 __all__ = ["administer", "evict", "load", "rebuild", "restore"]
 
-Administrative = ApplyGrant | VoidGrant | Configure
+Administrative = ApplyGrant | VoidGrant | Configure | Renew
 
 
 def _applied(partition: Partition, account: Account, *, fresh: bool) -> Applied:
@@ -39,6 +41,8 @@ def administer(partition: Partition, account: Account, operation: Administrative
             refused = _void_grant(partition, account, operation)
         case Configure():
             _configure(partition, account, operation)
+        case Renew():
+            refused = _renew(partition, account, operation)
     account.changed(partition.now)
     return refused or _applied(partition, account, fresh=True)
 
@@ -46,7 +50,7 @@ def administer(partition: Partition, account: Account, operation: Administrative
 def _refuse(
     partition: Partition,
     account: Account,
-    operation: ApplyGrant | VoidGrant,
+    operation: ApplyGrant | VoidGrant | Renew,
     code: RefusalCode,
     numbers: tuple[int, ...] = (),
 ) -> Refused:
@@ -62,11 +66,23 @@ def _refuse(
     return Refused(code, numbers)
 
 
-def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) -> Refused | None:
+def _no_room(partition: Partition, account: Account, operation: ApplyGrant | Renew) -> Refused | None:
     if account.granted + operation.amount > MAX_MICROS:
         return _refuse(partition, account, operation, RefusalCode.INVALID_AMOUNT)
-    if len(account.grants) >= operation.max_grants:
+    gives = isinstance(operation, ApplyGrant) or operation.amount > 0
+    if gives and len(account.grants) >= operation.max_grants:
         return _refuse(partition, account, operation, RefusalCode.TOO_MANY_GRANTS, (operation.max_grants,))
+    return None
+
+
+def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) -> Refused | None:
+    refused = _no_room(partition, account, operation)
+    if refused is None:
+        _give(partition, account, operation)
+    return refused
+
+
+def _give(partition: Partition, account: Account, operation: ApplyGrant | Renew, *, carry_room: int = ABSENT) -> None:
     now = partition.now
     grant = Grant(
         number=operation.admin_seq,
@@ -93,6 +109,7 @@ def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) 
         settlement=operation.settlement,
         grant=grant,
         expire_time=operation.expire_time,
+        carry_room=carry_room,
     )
     if repaid:
         partition.append_about_grant(EntryKind.DEBT_REPAID, account, grant, repaid, time=now)
@@ -101,7 +118,46 @@ def _apply_grant(partition: Partition, account: Account, operation: ApplyGrant) 
         grant.remaining = 0
         account.expired += amount
         partition.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, amount, time=now)
+
+
+def _renew(partition: Partition, account: Account, operation: Renew) -> Refused | None:
+    refused = _no_room(partition, account, operation)
+    if refused is not None:
+        return refused
+    carry_room = ABSENT
+    if operation.cap != ABSENT:
+        _carry_over(partition, account, operation)
+        carry_room = account.carry_room
+    if operation.config_seq != ABSENT:
+        account.config_seq = operation.config_seq
+    if operation.amount:
+        _give(partition, account, operation, carry_room=carry_room)
+    else:
+        partition.append(
+            EntryKind.CONFIGURED,
+            account,
+            time=partition.now,
+            admin_seq=operation.admin_seq,
+            settlement=operation.settlement,
+            carry_room=carry_room,
+        )
     return None
+
+
+def _carry_over(partition: Partition, account: Account, operation: Renew) -> None:
+    account.cycle_seq = operation.admin_seq
+    account.carry_kinds = operation.kinds
+    earlier = [grant for grant in account.burn_down() if account.carries(grant)]
+    total = sum(grant.remaining for grant in earlier)
+    account.carry_room = max(0, operation.cap - total)
+    excess = max(0, total - operation.cap)
+    for grant in earlier:
+        part = min(excess, grant.remaining)
+        if part:
+            excess -= part
+            grant.remaining -= part
+            account.expired += part
+            partition.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, part, time=partition.now)
 
 
 def _void_grant(partition: Partition, account: Account, operation: VoidGrant) -> Refused | None:
@@ -129,6 +185,8 @@ def _configure(partition: Partition, account: Account, operation: Configure) -> 
     account.suspended = operation.suspended
     account.enforcement = operation.enforcement
     account.overdraft_limit = operation.overdraft_limit
+    if operation.config_seq != ABSENT:
+        account.config_seq = operation.config_seq
     account.members -= set(operation.members_removed)
     account.members |= set(operation.members_added)
     partition.append(EntryKind.CONFIGURED, account, time=partition.now, admin_seq=operation.admin_seq)
@@ -177,6 +235,10 @@ def _from_sql(partition: Partition, operation: LoadAccount) -> Account:
         enforcement=operation.enforcement,
         overdraft_limit=operation.overdraft_limit,
         admin_seq=operation.admin_seq,
+        config_seq=operation.config_seq,
+        cycle_seq=operation.cycle_seq,
+        carry_room=operation.carry_room,
+        carry_kinds=operation.carry_kinds,
         members=set(operation.members),
         grants={grant.number: grant for grant in _grants(operation.grants)},
     )

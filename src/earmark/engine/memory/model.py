@@ -157,6 +157,13 @@ class Account:
     overdraft_limit: int = 0
     admin_seq: int = 0
     members: set[str] = field(default_factory=set)
+    config_seq: int = 0
+    cycle_seq: int = 0
+    """The admin_seq of the last renewal with a cap; grants before it belong to earlier cycles."""
+    carry_room: int = 0
+    """What the cap of that renewal still leaves for what returns to earlier cycles' grants."""
+    carry_kinds: int = 0
+    """The kinds that it counted: bit `1 << kind` for each."""
     grants: dict[int, Grant] = field(default_factory=dict)
     queue: list[Ticket] = field(default_factory=list)
 
@@ -179,6 +186,10 @@ class Account:
     def observes(self) -> bool:
         """Whether it counts and refuses nothing for its balance."""
         return self.enforcement == Enforcement.OBSERVE
+
+    def carries(self, grant: Grant) -> bool:
+        """Tell whether the rollover cap counts what returns to this grant."""
+        return grant.number < self.cycle_seq and bool(self.carry_kinds >> grant.kind & 1)
 
     def burn_down(self) -> Iterator[Grant]:
         """Yield the grants in the order in which they are spent."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from earmark.domain.states import EntryKind, ReservationState
 from earmark.engine.memory.model import Account, Allocations, Grant, Lease, Record, flatten
+from earmark.engine.operations import ABSENT
 from earmark.engine.records import StreamRecord
 from earmark.engine.results import BalanceView, Done, RefusalCode, Refused
 
@@ -66,6 +67,7 @@ class Partition:
         grant: Grant | None = None,
         expire_time: int = 0,
         refusal: RefusalCode | None = None,
+        carry_room: int = ABSENT,
     ) -> None:
         """Append a record to the stream, with the next entry number if it is a ledger entry."""
         numbered = kind < EntryKind.CONFIGURED
@@ -94,6 +96,7 @@ class Partition:
                 grant=grant.number if grant else 0,
                 grant_kind=grant.kind if grant else 0,
                 refusal=refusal or 0,
+                carry_room=carry_room,
             )
         )
         account.entry_seq = len(self.stream)
@@ -127,7 +130,15 @@ class Partition:
                 if repaid:
                     account.debt -= repaid
                     effects.append((EntryKind.DEBT_REPAID, grant, repaid))
-                grant.remaining += amount - repaid
+                rest = amount - repaid
+                if account.carries(grant):
+                    carried = min(account.carry_room, rest)
+                    account.carry_room -= carried
+                    account.expired += rest - carried
+                    if rest > carried:
+                        effects.append((EntryKind.GRANT_EXPIRED, grant, rest - carried))
+                    rest = carried
+                grant.remaining += rest
         return effects
 
     def append_effects(self, account: Account, effects: list[tuple[EntryKind, Grant, int]], time: int) -> None:

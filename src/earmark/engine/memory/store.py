@@ -28,6 +28,7 @@ from earmark.engine.operations import (
     ReadReservation,
     RebuildAccount,
     Release,
+    Renew,
     RenewLease,
     Reserve,
     RestoreReservation,
@@ -64,6 +65,7 @@ _OnAccount = (
     | ApplyGrant
     | VoidGrant
     | Configure
+    | Renew
     | RestoreReservation
     | Evict
     | CancelWait
@@ -138,7 +140,7 @@ class MemoryStore:
                 if record is None:
                     return ReservationMissing(partition.retire_generation, partition.flushed)
                 return ReservationRead(record.view())
-            case ApplyGrant() | VoidGrant() | Configure():
+            case ApplyGrant() | VoidGrant() | Configure() | Renew():
                 return administer(partition, account, operation)
             case RestoreReservation():
                 return restore(partition, account, operation)
