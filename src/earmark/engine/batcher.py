@@ -1,17 +1,19 @@
-"""The batcher: what arrives while a call is in flight goes with the next, per partition, in order of arrival.
+"""The batcher: what arrives while a turn is in flight goes with the next, per partition in order of arrival.
 
-One request alone goes at once. Everything that becomes ready in one turn of the event loop shares a call, and a few
-calls per partition are in flight at a time, so that client, server and Redis work at the same moment instead of taking
-turns (the convoy of performance.md). Nothing waits longer than the store's time-out: then its caller is told that the
-fate of the call is unknown, and a late reply is dropped.
+A turn is one call to each partition that has something queued; its calls reach Redis as one write, which runs them and
+writes its log once for all of them. One request alone goes at once, and everything that becomes ready in one turn of
+the event loop goes together. Few turns are in flight at a time: more of them would be smaller ones, and what a call,
+a write and a sync of the log cost is shared by its operations. Nothing waits longer than the store's time-out: then its
+caller is told that the fate of the call is unknown, and a late reply is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from earmark.engine.operations import AnyOperation
@@ -27,6 +29,10 @@ Route = Callable[[AnyOperation, OnDone, Result | EarmarkError], None]
 
 class Sender(Protocol):
     """What the batcher needs of a store."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let the batches that are sent within the block reach Redis as one write."""
+        ...
 
     def send(
         self,
@@ -44,41 +50,57 @@ class BatcherOptions:
 
     max_batch: int = 64
     """Operations in one call."""
-    max_in_flight: int = 2
-    """Calls in flight per partition."""
+    max_in_flight: int = 1
+    """Turns in flight."""
     max_queued: int = 16_384
     """Operations that may wait per partition; beyond it OVERLOADED."""
     timeout_micros: int = 90_000
-    """How long a call may stay unanswered before its callers get STORE_UNAVAILABLE."""
+    """How long a turn may stay unanswered before its callers get STORE_UNAVAILABLE."""
 
 
-class _Batch:
-    """One call in flight."""
+_Item = tuple[AnyOperation, OnDone]
 
-    __slots__ = ("items", "timer")
 
-    def __init__(self, items: list[tuple[AnyOperation, OnDone]]) -> None:
+class _Call:
+    """One call of a turn. Its items go once they were answered."""
+
+    __slots__ = ("items", "partition")
+
+    def __init__(self, partition: int, items: list[_Item]) -> None:
+        self.partition = partition
         self.items = items
+
+
+class _Turn:
+    """The calls that were sent together."""
+
+    __slots__ = ("calls", "owed", "timer")
+
+    def __init__(self) -> None:
+        self.calls: list[_Call] = []
+        self.owed = 0
+        """Replies that have not come yet."""
         self.timer: asyncio.TimerHandle | None = None
 
 
 class Batcher:
-    """Queues the operations of one partition and sends them in batches."""
+    """Queues the operations of all partitions and sends them in turns."""
 
     def __init__(
         self,
-        partition: int,
+        partitions: int,
         store: Sender,
         options: BatcherOptions,
         on_reply: Callable[[int, BatchReply], None],
         route: Route,
     ) -> None:
-        self._partition = partition
         self._store = store
         self._options = options
         self._on_reply = on_reply
         self._route = route
-        self._queue: deque[tuple[AnyOperation, OnDone]] = deque()
+        self._queues: list[list[_Item]] = [[] for _ in range(partitions)]
+        self._ready: list[int] = []
+        """The partitions that have something queued, those that wait longest first."""
         self._in_flight = 0
         self._stalled = False
         self._scheduled = False
@@ -87,22 +109,17 @@ class Batcher:
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
-        return not self._queue and self._in_flight == 0
+        return not self._ready and self._in_flight == 0
 
-    def submit(self, operation: AnyOperation, on_done: OnDone) -> None:
+    def submit(self, partition: int, operation: AnyOperation, on_done: OnDone) -> None:
         """Queue an operation; its result goes through the route once, later."""
-        if len(self._queue) >= self._options.max_queued:
-            failure = Unavailable(
-                Reason.OVERLOADED,
-                "too many calls wait for the credit store: repeat the call with the same ids a little later",
-                retry_after_micros=100_000,
-            )
-            self._loop.call_soon(self._route, operation, on_done, failure)
+        queue = self._queues[partition]
+        if not queue:
+            self._ready.append(partition)
+        elif len(queue) >= self._options.max_queued:
+            self._loop.call_soon(self._route, operation, on_done, _overloaded())
             return
-        self._queue.append((operation, on_done))
-        self._schedule()
-
-    def _schedule(self) -> None:
+        queue.append((operation, on_done))
         # Not at once: what else becomes ready in this turn of the loop joins the same call.
         if not self._scheduled and (self._in_flight < self._options.max_in_flight or self._stalled):
             self._scheduled = True
@@ -110,62 +127,90 @@ class Batcher:
 
     def _flush(self) -> None:
         self._scheduled = False
-        queue, options = self._queue, self._options
-        while queue and (self._in_flight < options.max_in_flight or self._stalled):
-            if self._stalled and self._in_flight >= options.max_in_flight:
+        while self._ready:
+            if self._in_flight < self._options.max_in_flight:
+                self._send_turn()
+            elif self._stalled:
                 # Redis does not answer: a new call would only wait behind the old ones.
                 self._fail_all_queued()
-                return
-            if len(queue) <= options.max_batch:
-                items = list(queue)
-                queue.clear()
             else:
-                items = [queue.popleft() for _ in range(options.max_batch)]
-            self._send(_Batch(items))
+                return
 
-    def _fail_all_queued(self) -> None:
-        items = list(self._queue)
-        self._queue.clear()
-        self._answer_all(items, _slow())
+    def _send_turn(self) -> None:
+        turn = _Turn()
+        ready, self._ready = self._ready, []
+        most = self._options.max_batch
+        with self._store.together():
+            for partition in ready:
+                queue = self._queues[partition]
+                self._queues[partition] = queue[most:]
+                if len(queue) > most:
+                    self._ready.append(partition)
+                self._send(turn, _Call(partition, queue[:most]))
+        if turn.owed:
+            self._in_flight += 1
+            turn.timer = self._loop.call_later(self._options.timeout_micros / 1e6, self._timed_out, turn)
 
-    def _send(self, batch: _Batch) -> None:
-        operations = [operation for operation, _ in batch.items]
+    def _send(self, turn: _Turn, call: _Call) -> None:
+        operations = [operation for operation, _ in call.items]
         try:
-            self._store.send(self._partition, operations, lambda reply: self._received(batch, reply))
+            self._store.send(call.partition, operations, partial(self._received, turn, call))
         except EarmarkError as failure:
-            self._answer_all(batch.items, failure)
+            self._loop.call_soon(self._answer_all, call.items, failure)
             return
-        self._in_flight += 1
-        batch.timer = self._loop.call_later(self._options.timeout_micros / 1e6, self._timed_out, batch)
+        turn.calls.append(call)
+        turn.owed += 1
 
-    def _timed_out(self, batch: _Batch) -> None:
+    def _timed_out(self, turn: _Turn) -> None:
         self._stalled = True
-        items, batch.items = batch.items, []
-        self._answer_all(items, _slow())
+        for call in turn.calls:
+            items, call.items = call.items, []
+            self._loop.call_soon(self._answer_all, items, _slow())
         self._fail_all_queued()
 
-    def _received(self, batch: _Batch, reply: BatchReply | EarmarkError) -> None:
-        self._in_flight -= 1
+    def _fail_all_queued(self) -> None:
+        ready, self._ready = self._ready, []
+        for partition in ready:
+            items, self._queues[partition] = self._queues[partition], []
+            self._loop.call_soon(self._answer_all, items, _slow())
+
+    def _received(self, turn: _Turn, call: _Call, reply: BatchReply | EarmarkError) -> None:
         self._stalled = False
-        if batch.timer is not None:
-            batch.timer.cancel()
-        if self._queue:
-            self._flush()  # Redis works on the next call while this one's answers are made
+        # Later, so that the next turn is on its way to Redis before this one's answers are made.
+        items, call.items = call.items, []
+        self._loop.call_soon(self._answer, call.partition, items, reply)
+        turn.owed -= 1
+        if turn.owed == 0:
+            self._in_flight -= 1
+            if turn.timer is not None:
+                turn.timer.cancel()
+            if self._ready:
+                self._flush()
+
+    def _answer(self, partition: int, items: list[_Item], reply: BatchReply | EarmarkError) -> None:
         if isinstance(reply, EarmarkError):
-            self._answer_all(batch.items, reply)
+            self._answer_all(items, reply)
             return
-        self._on_reply(self._partition, reply)
+        self._on_reply(partition, reply)
         route = self._route
-        for (operation, on_done), result in zip(batch.items, reply.results, strict=False):  # a time-out left no items
+        for (operation, on_done), result in zip(items, reply.results, strict=False):  # a time-out left no items
             route(operation, on_done, result)
 
-    def _answer_all(self, items: list[tuple[AnyOperation, OnDone]], failure: EarmarkError) -> None:
+    def _answer_all(self, items: list[_Item], failure: EarmarkError) -> None:
         for operation, on_done in items:
-            self._loop.call_soon(self._route, operation, on_done, failure)
+            self._route(operation, on_done, failure)
 
 
 def _slow() -> Unavailable:
     return Unavailable(
         Reason.STORE_UNAVAILABLE,
         "the credit store did not answer in time; the fate of the call is unknown: repeat it with the same ids",
+    )
+
+
+def _overloaded() -> Unavailable:
+    return Unavailable(
+        Reason.OVERLOADED,
+        "too many calls wait for the credit store: repeat the call with the same ids a little later",
+        retry_after_micros=100_000,
     )

@@ -1,6 +1,6 @@
 """The engine: one way in for every operation, whoever asks.
 
-`submit` queues an operation with its partition's batcher; the route takes each result to its end: most go straight back
+`submit` queues an operation with the batcher; the route takes each result to its end: most go straight back
 to who asked, a miss goes to `Residence`, a wait to the `WaitingRoom`, and what was not executed is sent again.
 """
 
@@ -63,10 +63,7 @@ class Engine:
         self._store = store
         self._partitions = store.partitions
         self._loop = asyncio.get_running_loop()
-        self._batchers = [
-            Batcher(number, store, self._options.batcher, self._note_reply, self._route)
-            for number in range(store.partitions)
-        ]
+        self._batcher = Batcher(store.partitions, store, self._options.batcher, self._note_reply, self._route)
         self._times = [0] * store.partitions
         self._backlogs = [0] * store.partitions
         self._residence = Residence(self, archive)
@@ -100,12 +97,12 @@ class Engine:
             if self._store.lookup_until(partition) > self._times[partition]:
                 self._residence.look_up_first(operation, on_done)
                 return
-        self._batchers[partition].submit(operation, on_done)
+        self._batcher.submit(partition, operation, on_done)
 
     def enqueue(self, operation: AccountOperation, on_done: OnDone) -> None:
         """Queue an operation that was admitted before: without asking whether it may come in."""
         partition = partition_of(operation.account_id, self._partitions)
-        self._batchers[partition].submit(operation, on_done)
+        self._batcher.submit(partition, operation, on_done)
 
     def _overloaded(self, partition: int) -> Unavailable:
         return Unavailable(
@@ -131,9 +128,9 @@ class Engine:
         return self.execute_on(partition_of(operation.account_id, self._partitions), operation)
 
     def execute_on(self, partition: int, operation: AnyOperation) -> Awaitable[Result]:
-        """Execute an operation on a partition, through its batcher: the raw result. For jobs."""
+        """Execute an operation on a partition, through the batcher: the raw result. For jobs."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._batchers[partition].submit(operation, _Raw(_resolver(future)))
+        self._batcher.submit(partition, operation, _Raw(_resolver(future)))
         return future
 
     def cancel_wait(self, operation: WaitingOperation) -> None:
@@ -157,7 +154,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued or in flight."""
-        return all(batcher.idle for batcher in self._batchers)
+        return self._batcher.idle
 
     # The way out
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import hiredis
@@ -53,6 +54,7 @@ class RedisLink(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
         self._pending: deque[ReplyCallback] = deque()
         self._transport: asyncio.Transport | None = None
+        self._held: list[bytes] | None = None
         self.run_id = ""
         """The run id of the server behind this connection."""
 
@@ -130,7 +132,27 @@ class RedisLink(asyncio.Protocol):
         if not self._pending:
             self._owed_since = self._loop.time()
         self._pending.append(on_reply)
-        transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub says a 1-tuple
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub says a 1-tuple
+        if self._held is None:
+            transport.write(packed)
+        else:
+            self._held.append(packed)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let what is sent within the block reach the server as one write.
+
+        The server runs what it reads at once and then writes its log, which it syncs before it answers: commands that
+        come in pieces cost a sync for each piece.
+        """
+        held: list[bytes] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            if held and self._transport is not None:
+                self._transport.write(b"".join(held))
 
     async def command(self, *command: str | bytes) -> Any:
         """Send a command and wait for its reply.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -274,6 +274,15 @@ class RedisStore:
             self.on_withdrawn(partition.number)
 
     # Execution
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let the batches that are sent within the block reach Redis as one write."""
+        if self._link is None:
+            yield
+            return
+        with self._link.together():
+            yield
 
     def send(
         self,
