@@ -3,16 +3,53 @@
 A counter belongs to one limit of one account, one subject, and one window. Its key names the limit and the subject;
 the window's start makes it one window's. A limit that an account replaces or makes anew has another key: it counts from
 its creation (semantics, Limits).
+
+Windows are [start, end) in microseconds since 1970. They begin at the first moment of a local day, whatever the zone's
+clocks do at midnight, follow each other without a gap, and never overlap.
 """
 
 from __future__ import annotations
 
-from earmark.domain.catalog import LimitRule
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import assert_never
+from zoneinfo import ZoneInfo
 
-__all__ = ["FOREVER", "limit_key", "limit_name"]
+from earmark.domain.catalog import LimitRule, LimitScope, LimitWindow
+
+__all__ = [
+    "FOREVER",
+    "Calendar",
+    "applicable",
+    "candidate_windows",
+    "effective_limits",
+    "limit_key",
+    "limit_name",
+    "near_amount",
+]
 
 FOREVER = 2**53 - 1
 """The end of a lifetime window, in microseconds: the largest number that Lua holds exactly."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What the windows of an account follow. Times in microseconds."""
+
+    time_zone: str = "UTC"
+    """IANA name."""
+    previous_time_zone: str = ""
+    """The zone before the last change; "" if it never changed."""
+    zone_change_time: int = 0
+    """When it changed: the window that held this moment was still the previous zone's."""
+    cycles: tuple[int, ...] = ()
+    """The ends of billing cycles around now, rising; () without a subscription: then cycles are calendar months."""
 
 
 def limit_key(rule: LimitRule, subject: str) -> str:
@@ -26,3 +63,121 @@ def limit_key(rule: LimitRule, subject: str) -> str:
 def limit_name(key: str) -> str:
     """Return the name of the limit that a counter's key belongs to."""
     return key.partition(":")[0]
+
+
+def near_amount(rule: LimitRule) -> int:
+    """Return from how many microcredits of charges on a limit is near; 0 for a limit of 0, which never is."""
+    return -(-rule.amount * rule.near_percent // 100)
+
+
+def effective_limits(
+    catalog: Iterable[LimitRule], plan: Iterable[LimitRule], own: Iterable[LimitRule]
+) -> tuple[LimitRule, ...]:
+    """Return an account's limits: the catalog's, replaced by name by its plan's, replaced by name by its own."""
+    rules = {rule.name: rule for rule in catalog}
+    rules.update((rule.name, rule) for rule in plan)
+    rules.update((rule.name, rule) for rule in own)
+    return tuple(rules.values())
+
+
+def applicable(
+    rules: Iterable[LimitRule], operation: str, user_id: str, project_id: str
+) -> list[tuple[LimitRule, str]]:
+    """Return the limits that apply to a call, each with its subject: "" stands for what the call does not name."""
+    found: list[tuple[LimitRule, str]] = []
+    for rule in rules:
+        match rule.scope:
+            case LimitScope.ACCOUNT:
+                found.append((rule, ""))
+                continue
+            case LimitScope.USER:
+                subject = user_id
+            case LimitScope.PROJECT:
+                subject = project_id
+            case LimitScope.OPERATION:
+                subject = operation
+            case _:
+                assert_never(rule.scope)
+        if subject and rule.subject in ("", subject):
+            found.append((rule, subject))
+    return found
+
+
+def candidate_windows(window: LimitWindow, now: int, calendar: Calendar) -> tuple[int, ...]:
+    """Return start and end of the window that holds `now` and of its neighbours, in order.
+
+    Neighbours are sent along because the store's clock decides: it may have passed midnight already.
+    """
+    if window is LimitWindow.LIFETIME:
+        return (0, FOREVER)
+    if window is LimitWindow.CYCLE and calendar.cycles:
+        return _windows(_around(calendar.cycles, now))
+    boundaries = _boundaries(window, now, calendar.time_zone)
+    if calendar.previous_time_zone:
+        change = calendar.zone_change_time
+        before = _boundaries(window, change, calendar.previous_time_zone)
+        last = next(moment for moment in before if moment > change)
+        if boundaries[0] < last:
+            # Up to `last` in the previous zone; then what is left of the new zone's window, and its own from there.
+            earlier = _boundaries(window, now, calendar.previous_time_zone)
+            kept = {each for each in earlier if each < last} | {each for each in boundaries if each > last}
+            boundaries = tuple(sorted({last} | kept))
+    return _windows(boundaries)
+
+
+def _windows(boundaries: Iterable[int]) -> tuple[int, ...]:
+    return tuple(edge for window in pairwise(boundaries) for edge in window)
+
+
+def _around(boundaries: tuple[int, ...], now: int) -> tuple[int, ...]:
+    """Return the boundaries of the window that holds `now` and of its neighbours, as far as they are known."""
+    later = sum(1 for moment in boundaries if moment <= now)
+    return boundaries[max(0, later - 2) : later + 2]
+
+
+def _boundaries(window: LimitWindow, now: int, time_zone: str) -> tuple[int, ...]:
+    """Return the rising boundaries of calendar windows from before the one that holds `now` to after it."""
+    day = (_EPOCH + timedelta(microseconds=now)).astimezone(_zone(time_zone)).date()
+    if window is LimitWindow.DAY:
+        days = [day + timedelta(days=by) for by in (-1, 0, 1, 2)]
+    else:
+        days = [_first_of_month(day, by) for by in (-1, 0, 1, 2)]
+    # A zone that moved across the date line has days without a moment: their neighbours share a boundary.
+    return tuple(sorted({_first_moment(each, time_zone) for each in days}))
+
+
+def _first_of_month(day: date, by: int) -> date:
+    months = day.year * 12 + day.month - 1 + by
+    return date(months // 12, months % 12 + 1, 1)
+
+
+@lru_cache(maxsize=4_096)
+def _first_moment(day: date, time_zone: str) -> int:
+    """Return the first moment that a zone's clocks call `day` or later."""
+    zone = _zone(time_zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    moment = _micros(midnight)
+    if _local_date(moment, zone) == day and _local_date(moment - 1, zone) < day:
+        return moment
+    # The clocks skip this midnight: the day begins where they jump, between the two readings of a time in a gap.
+    low, high = sorted((_micros(midnight.replace(fold=1)) - 1, moment))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _local_date(middle, zone) >= day:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _micros(moment: datetime) -> int:
+    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
+
+
+def _local_date(micros: int, zone: ZoneInfo) -> date:
+    return (_EPOCH + timedelta(microseconds=micros)).astimezone(zone).date()
+
+
+@lru_cache(maxsize=1_024)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
