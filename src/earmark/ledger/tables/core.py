@@ -20,10 +20,12 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
     text,
 )
 
 __all__ = [
+    "KEY",
     "account_totals",
     "accounts",
     "admin_operations",
@@ -39,7 +41,7 @@ __all__ = [
 metadata = MetaData()
 
 # SQLite numbers rows by itself only for a column whose type is exactly INTEGER.
-_KEY = BigInteger().with_variant(Integer(), "sqlite")
+KEY = BigInteger().with_variant(Integer(), "sqlite")
 # Byte order on both databases: pages of accounts and prefixes must not depend on a locale.
 _ORDERED_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -68,7 +70,7 @@ partitions = Table(
 accounts = Table(
     "accounts",
     metadata,
-    Column("account_key", _KEY, primary_key=True, autoincrement=True),
+    Column("account_key", KEY, primary_key=True, autoincrement=True),
     Column("account_id", _ORDERED_TEXT, nullable=False, unique=True),
     Column("partition", Integer, nullable=False),
     Column("admin_seq", BigInteger, nullable=False),
@@ -82,7 +84,21 @@ accounts = Table(
     Column("labels", Text, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("update_time", BigInteger, nullable=False),
+    # Its own limits, as JSON.
+    Column("limits", Text, nullable=False, server_default="[]"),
+    # The admin_seq of the last change of what sidecars derive calls from.
+    Column("config_seq", BigInteger, nullable=False, server_default="0"),
+    Column("previous_time_zone", Text, nullable=False, server_default=""),
+    Column("zone_change_time", BigInteger, nullable=False, server_default="0"),
+    # Of the thresholds, how long before their expiry credits are expiring soon; -1 for the catalog's horizon.
+    Column("soon_horizon", BigInteger, nullable=False, server_default="-1"),
     Index("accounts_by_partition", "partition", "account_key"),
+    Index(
+        "accounts_with_horizon",
+        "account_key",
+        sqlite_where=text("soon_horizon >= 0"),
+        postgresql_where=text("soon_horizon >= 0"),
+    ),
 )
 
 account_totals = Table(
@@ -102,6 +118,13 @@ account_totals = Table(
     Column("suspended", Boolean, nullable=False),
     Column("enforcement", SmallInteger, nullable=False),
     Column("overdraft_limit", BigInteger, nullable=False),
+    Column("config_seq", BigInteger, nullable=False, server_default="0"),
+    Column("low_balance", BigInteger, nullable=False, server_default="-1"),
+    Column("critical_balance", BigInteger, nullable=False, server_default="-1"),
+    # The last renewal with a cap, and what its cap still leaves.
+    Column("cycle_seq", BigInteger, nullable=False, server_default="0"),
+    Column("carry_room", BigInteger, nullable=False, server_default="0"),
+    Column("carry_kinds", Integer, nullable=False, server_default="0"),
     CheckConstraint("repaid <= borrowed", name="account_totals_debt"),
     # Room on each page, so that an update stays on it and touches no index.
     postgresql_with={"fillfactor": "60"},
@@ -175,6 +198,8 @@ grants = Table(
     Column("expired", BigInteger, nullable=False),
     Column("voided", BigInteger, nullable=False),
     Column("repaid", BigInteger, nullable=False),
+    # Somebody was told that it expires soon.
+    Column("warned", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("account_key", "grant_number", name="grants_pkey"),
     CheckConstraint("charged + expired + voided + repaid <= amount", name="grants_within_amount"),
     Index("grants_open", "account_key", "grant_number", sqlite_where=text("open"), postgresql_where=text("open")),
@@ -184,6 +209,13 @@ grants = Table(
         "account_key",
         sqlite_where=text("open AND expire_time > 0"),
         postgresql_where=text("open AND expire_time > 0"),
+    ),
+    Index(
+        "grants_to_warn",
+        "expire_time",
+        "account_key",
+        sqlite_where=text("open AND expire_time > 0 AND NOT warned"),
+        postgresql_where=text("open AND expire_time > 0 AND NOT warned"),
     ),
     Index(
         "grants_by_reservation",
@@ -227,6 +259,8 @@ entries = Table(
     # As Redis had them, to the letter: a later release's fields survive an earlier one's flusher.
     Column("details", Text, nullable=False),
     Column("settlement", Text, nullable=False),
+    # The limit windows that it counts in, as JSON: key, start, end, amount of each; empty for none.
+    Column("windows", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("account_key", "entry_number", name="entries_pkey"),
     Index(
         "entries_by_reservation",
