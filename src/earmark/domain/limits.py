@@ -120,8 +120,8 @@ def candidate_windows(window: LimitWindow, now: int, calendar: Calendar) -> tupl
         if boundaries[0] < last:
             # Up to `last` in the previous zone; then what is left of the new zone's window, and its own from there.
             earlier = _boundaries(window, now, calendar.previous_time_zone)
-            kept = {each for each in earlier if each < last} | {each for each in boundaries if each > last}
-            boundaries = tuple(sorted({last} | kept))
+            later = (last, *(each for each in boundaries if each > last)) if earlier[-1] >= last else ()
+            boundaries = (*(each for each in earlier if each < last), *later)
     return _windows(boundaries)
 
 
