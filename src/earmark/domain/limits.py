@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from earmark.domain.catalog import LimitRule, LimitScope, LimitWindow
+from earmark.domain.days import add_months, first_of_month, local_date, start_of_day
 
 __all__ = [
     "FOREVER",
@@ -33,9 +34,6 @@ __all__ = [
 
 FOREVER = 2**53 - 1
 """The end of a lifetime window, in microseconds: the largest number that Lua holds exactly."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,45 +135,18 @@ def _around(boundaries: tuple[int, ...], now: int) -> tuple[int, ...]:
 
 def _boundaries(window: LimitWindow, now: int, time_zone: str) -> tuple[int, ...]:
     """Return the rising boundaries of calendar windows from before the one that holds `now` to after it."""
-    day = (_EPOCH + timedelta(microseconds=now)).astimezone(_zone(time_zone)).date()
+    day = local_date(now, _zone(time_zone))
     if window is LimitWindow.DAY:
         days = [day + timedelta(days=by) for by in (-1, 0, 1, 2)]
     else:
-        days = [_first_of_month(day, by) for by in (-1, 0, 1, 2)]
+        days = [add_months(first_of_month(day), by) for by in (-1, 0, 1, 2)]
     # A zone that moved across the date line has days without a moment: their neighbours share a boundary.
     return tuple(sorted({_first_moment(each, time_zone) for each in days}))
 
 
-def _first_of_month(day: date, by: int) -> date:
-    months = day.year * 12 + day.month - 1 + by
-    return date(months // 12, months % 12 + 1, 1)
-
-
 @lru_cache(maxsize=4_096)
 def _first_moment(day: date, time_zone: str) -> int:
-    """Return the first moment that a zone's clocks call `day` or later."""
-    zone = _zone(time_zone)
-    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-    moment = _micros(midnight)
-    if _local_date(moment, zone) == day and _local_date(moment - 1, zone) < day:
-        return moment
-    # The clocks skip this midnight: the day begins where they jump, between the two readings of a time in a gap.
-    low, high = sorted((_micros(midnight.replace(fold=1)) - 1, moment))
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _local_date(middle, zone) >= day:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _micros(moment: datetime) -> int:
-    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
-
-
-def _local_date(micros: int, zone: ZoneInfo) -> date:
-    return (_EPOCH + timedelta(microseconds=micros)).astimezone(zone).date()
+    return start_of_day(day, _zone(time_zone))
 
 
 @lru_cache(maxsize=1_024)
