@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.memory.model import Account, Allocations, Grant, Record
+from earmark.engine.memory.model import Account, Allocations, Counter, Grant, Record
 from earmark.engine.memory.partition import Partition
 from earmark.engine.operations import (
     ABSENT,
@@ -187,6 +187,8 @@ def _configure(partition: Partition, account: Account, operation: Configure) -> 
     account.overdraft_limit = operation.overdraft_limit
     if operation.config_seq != ABSENT:
         account.config_seq = operation.config_seq
+    account.low_balance = operation.low_balance
+    account.critical_balance = operation.critical_balance
     account.members -= set(operation.members_removed)
     account.members |= set(operation.members_added)
     partition.append(EntryKind.CONFIGURED, account, time=partition.now, admin_seq=operation.admin_seq)
@@ -236,11 +238,20 @@ def _from_sql(partition: Partition, operation: LoadAccount) -> Account:
         overdraft_limit=operation.overdraft_limit,
         admin_seq=operation.admin_seq,
         config_seq=operation.config_seq,
+        low_balance=operation.low_balance,
+        critical_balance=operation.critical_balance,
         cycle_seq=operation.cycle_seq,
         carry_room=operation.carry_room,
         carry_kinds=operation.carry_kinds,
         members=set(operation.members),
         grants={grant.number: grant for grant in _grants(operation.grants)},
+        counters={
+            (counter.key, counter.start): Counter(
+                counter.key, counter.start, counter.end, used=counter.used, charged=counter.used
+            )
+            for counter in operation.counters
+            if counter.end > partition.now
+        },
     )
 
 
@@ -285,6 +296,7 @@ def _ended(partition: Partition, operation: RestoreReservation) -> Record:
         details=operation.details,
         allocations=allocations,
         whole=operation.reserved + observed,
+        windows=operation.windows,
         ended_at=partition.now,
     )
 
@@ -337,3 +349,7 @@ def _hold_again(account: Account, record: Record) -> None:
     record.allocations = kept
     record.reserved = sum(kept.values())
     record.whole = record.reserved + record.uncollected
+    for window in record.windows:
+        counter = account.counter(window)
+        counter.used += record.counted
+        counter.refs += 1

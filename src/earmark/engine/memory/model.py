@@ -6,9 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from earmark.domain.states import Enforcement, ReservationState, burn_down_rank
+from earmark.engine.operations import ABSENT
 from earmark.engine.results import BalanceView, ReservationView
 
-__all__ = ["TICKET_LIFE", "Account", "Allocations", "Grant", "Lease", "Record", "Ticket", "flatten"]
+__all__ = [
+    "TICKET_LIFE",
+    "Account",
+    "Allocations",
+    "Counter",
+    "Grant",
+    "Lease",
+    "Mark",
+    "Record",
+    "Ticket",
+    "Window",
+    "flatten",
+    "merged",
+]
 
 TICKET_LIFE = 5_000_000
 """Microseconds after which a ticket that nobody repeated has lapsed."""
@@ -16,10 +30,21 @@ TICKET_LIFE = 5_000_000
 Allocations = dict[tuple[int, int], int]
 """Microcredits by grant (number and kind), in the order in which they were taken."""
 
+Window = tuple[str, int, int]
+"""Key of a limit's counter, start and end of the window."""
+
 
 def flatten(allocations: Mapping[tuple[int, int], int]) -> tuple[int, ...]:
     """Return three numbers an allocation: grant, kind, amount."""
     return tuple(number for (grant, kind), amount in allocations.items() for number in (grant, kind, amount))
+
+
+def merged(first: Allocations, second: Allocations) -> Allocations:
+    """Return the sum of two allocations, the first one's grants first."""
+    both = dict(first)
+    for key, amount in second.items():
+        both[key] = both.get(key, 0) + amount
+    return both
 
 
 @dataclass(slots=True)
@@ -62,6 +87,30 @@ class Grant:
             self.acquire_time,
             self.number,
         )
+
+
+@dataclass(slots=True)
+class Counter:
+    """What one limit's window counts."""
+
+    key: str
+    start: int
+    end: int
+    used: int = 0
+    """Reserved and charged."""
+    charged: int = 0
+    refs: int = 0
+    """Open reservations that were made in the window."""
+    amount: int = 0
+    """The limit, as the last call that counted here said; 0 until one does."""
+    near: int = 0
+    blocks: bool = False
+    ended: bool = False
+    """Whether its end has been settled: it goes with its last reference."""
+
+
+Mark = tuple[int, Counter]
+"""A number of microcredits that the charges of a counter have just reached."""
 
 
 @dataclass(slots=True)
@@ -111,12 +160,25 @@ class Record:
     allocations: Allocations
     whole: int
     """What a Commit without an actual means: reserved, and on an account that observes also what could not be."""
+    windows: tuple[Window, ...] = ()
+    """The limit windows in which it was reserved."""
+    silent: bool = False
+    """Leaves no entry, unless it comes to hold or charge something after all."""
     extensions: dict[str, str] = field(default_factory=dict)
     """Content by extension digest, of those that added credits."""
     ended_at: int = 0
     """The `now` that settled it; it is retired a replay window later."""
     entry_seq: int = 0
     """Seq of the entry that ended it; 0 if it has none or SQL is known to hold it."""
+
+    @property
+    def counted(self) -> int:
+        """What an open reservation counts in its windows."""
+        return self.reserved + self.uncollected
+
+    def ends_silently(self, charged: int, uncollected: int) -> bool:
+        """Tell whether an ending with these amounts leaves no entry."""
+        return self.silent and self.counted == 0 and charged == 0 and uncollected == 0
 
     def view(self) -> ReservationView:
         """Show the record as results do."""
@@ -158,6 +220,9 @@ class Account:
     admin_seq: int = 0
     members: set[str] = field(default_factory=set)
     config_seq: int = 0
+    low_balance: int = ABSENT
+    """Threshold of its own, NEVER, or ABSENT for the default; so is the next."""
+    critical_balance: int = ABSENT
     cycle_seq: int = 0
     """The admin_seq of the last renewal with a cap; grants before it belong to earlier cycles."""
     carry_room: int = 0
@@ -165,6 +230,8 @@ class Account:
     carry_kinds: int = 0
     """The kinds that it counted: bit `1 << kind` for each."""
     grants: dict[int, Grant] = field(default_factory=dict)
+    counters: dict[tuple[str, int], Counter] = field(default_factory=dict)
+    """By key and start of the window."""
     queue: list[Ticket] = field(default_factory=list)
 
     @property
@@ -186,6 +253,16 @@ class Account:
     def observes(self) -> bool:
         """Whether it counts and refuses nothing for its balance."""
         return self.enforcement == Enforcement.OBSERVE
+
+    @property
+    def kept(self) -> int:
+        """Microcredits that are available or reserved: what thresholds look at."""
+        return self.available + self.reserved
+
+    def counter(self, window: Window) -> Counter:
+        """Return the counter of a window; make it if there is none."""
+        key, start, end = window
+        return self.counters.setdefault((key, start), Counter(key, start, end))
 
     def carries(self, grant: Grant) -> bool:
         """Tell whether the rollover cap counts what returns to this grant."""

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.memory.model import Account, Allocations, Grant, Lease, Record, flatten
-from earmark.engine.operations import ABSENT
-from earmark.engine.records import StreamRecord
-from earmark.engine.results import BalanceView, Done, RefusalCode, Refused
+import msgspec
 
-__all__ = ["MAX_DUE", "Partition"]
+from earmark.domain.states import AlertKind, EntryKind, ReservationState
+from earmark.engine.memory.limits import end_window, near_limits, uncount_hold, window_uses
+from earmark.engine.memory.model import Account, Allocations, Counter, Grant, Lease, Mark, Record, flatten
+from earmark.engine.operations import ABSENT
+from earmark.engine.records import Alert, StreamRecord, WindowUse
+from earmark.engine.results import BalanceView, Done, RefusalCode, Refused, Warned
+
+__all__ = ["MAX_DUE", "Ending", "Partition"]
 
 MAX_DUE = 256
 """Due events that one script settles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What must be known of a reservation before it ends."""
+
+    room_before: int
+    """The account's carry room."""
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Something whose time has come."""
+
+    time: int
+    rank: int
+    """At one instant: holds, then grants, then windows of limits."""
+    name: bytes
+    number: int
+    account: Account
+    what: Record | Grant | Counter
+
+    def order(self) -> tuple[int, int, bytes, int]:
+        """Sort by time, and at one instant by kind and id."""
+        return self.time, self.rank, self.name, self.number
 
 
 @dataclass(slots=True)
@@ -31,6 +62,11 @@ class Partition:
     leases: dict[str, Lease] = field(default_factory=dict)
     stream: list[StreamRecord] = field(default_factory=list)
     """Every settled event; the seq of a record is its index plus one."""
+    low_balance: int = ABSENT
+    """Default threshold of accounts without one of their own; ABSENT for none. So is the next."""
+    critical_balance: int = ABSENT
+    marks: list[Mark] = field(default_factory=list)
+    """What charges of limits the transition that runs has reached."""
 
     def balance(self, account: Account) -> BalanceView:
         """Show an account's totals now."""
@@ -38,18 +74,54 @@ class Partition:
 
     def done(self, account: Account, record: Record, *, replayed: bool = False, would_refuse: bool = False) -> Done:
         """Answer with a record and the present balance."""
-        return Done(replayed, record.view(), self.balance(account), would_refuse)
+        notices = (*self._balance_notice(account), *near_limits(account, record))
+        return Done(replayed, record.view(), self.balance(account), would_refuse, notices)
 
     def done_for_good(self, account: Account, record: Record, *, would_refuse: bool = False) -> Done:
-        """Answer the call that ended a reservation; from here on only its entry has the details."""
+        """Answer the call that ended a reservation; from here on only its entry, if it has one, has the details."""
         answer = self.done(account, record, would_refuse=would_refuse)
-        record.details = ""
+        if record.entry_seq:
+            record.details = ""
         return answer
 
     def find(self, account: Account, digest: str) -> Record | None:
         """Return a record of this account: a forged id may pair an account with another's digest."""
         record = self.records.get(digest)
         return record if record is not None and record.account_id == account.account_id else None
+
+    # Thresholds
+
+    def _thresholds(self, account: Account) -> list[tuple[AlertKind, int]]:
+        """Return the thresholds in force, the low one first."""
+        low = self.low_balance if account.low_balance == ABSENT else account.low_balance
+        critical = self.critical_balance if account.critical_balance == ABSENT else account.critical_balance
+        both = ((AlertKind.LOW_BALANCE, low), (AlertKind.CRITICAL_BALANCE, critical))
+        return [(kind, threshold) for kind, threshold in both if threshold >= 0]
+
+    def _balance_notice(self, account: Account) -> list[Warned]:
+        """Return the gravest threshold at or below which the balance is."""
+        reached = [
+            Warned(kind, threshold) for kind, threshold in self._thresholds(account) if account.kept <= threshold
+        ]
+        return reached[-1:]
+
+    @contextmanager
+    def transition(self, account: Account) -> Iterator[None]:
+        """Run one operation or due event of an account; its last record says which thresholds it crossed."""
+        before = account.kept
+        first = len(self.stream)
+        self.marks = []
+        yield
+        if len(self.stream) == first:
+            return
+        after = account.kept
+        crossed = [
+            Alert(kind, threshold, balance=after)
+            for kind, threshold in self._thresholds(account)
+            if before > threshold >= after
+        ]
+        crossed += [Alert(AlertKind.LIMIT_NEAR, mark, limit.key, limit.amount, after) for mark, limit in self.marks]
+        self.stream[-1] = msgspec.structs.replace(self.stream[-1], alerts=tuple(crossed))
 
     # Entries
 
@@ -67,6 +139,7 @@ class Partition:
         grant: Grant | None = None,
         expire_time: int = 0,
         refusal: RefusalCode | None = None,
+        windows: tuple[WindowUse, ...] = (),
         carry_room: int = ABSENT,
     ) -> None:
         """Append a record to the stream, with the next entry number if it is a ledger entry."""
@@ -96,13 +169,38 @@ class Partition:
                 grant=grant.number if grant else 0,
                 grant_kind=grant.kind if grant else 0,
                 refusal=refusal or 0,
+                windows=windows,
                 carry_room=carry_room,
             )
         )
         account.entry_seq = len(self.stream)
         if record:
             record.entry_seq = len(self.stream)
-            record.ended_at = self.now
+
+    def end(
+        self,
+        kind: EntryKind,
+        account: Account,
+        record: Record,
+        ending: Ending,
+        *,
+        counted: int = 0,
+        settlement: str = "",
+    ) -> None:
+        """Note that a reservation has ended, by an entry if it is not silent."""
+        record.ended_at = self.now
+        if not ending.silent:
+            self.append(
+                kind,
+                account,
+                time=record.settle_time,
+                amount=record.charged,
+                allocations=record.allocations,
+                settlement=settlement,
+                record=record,
+                windows=window_uses(record, counted),
+                carry_room=account.carry_room if account.carry_room != ending.room_before else ABSENT,
+            )
 
     def append_about_grant(self, kind: EntryKind, account: Account, grant: Grant, amount: int, *, time: int) -> None:
         """Append an entry that moves an amount of one grant."""
@@ -150,47 +248,56 @@ class Partition:
 
     def settle_due(self) -> bool:
         """Settle what is due, the earliest first, at most MAX_DUE; tell whether more is left."""
-        due: list[tuple[int, int, bytes, int, Record | Grant]] = [
-            (record.expire_time, 0, record.digest.encode(), 0, record)
+        due = [
+            _Due(record.expire_time, 0, record.digest.encode(), 0, self.accounts[record.account_id], record)
             for record in self.records.values()
             if record.state is ReservationState.ACTIVE and record.expire_time <= self.now
         ]
-        due += [
-            (grant.expire_time, 1, account_id.encode(), grant.number, grant)
-            for account_id, account in self.accounts.items()
-            for grant in account.grants.values()
-            if not grant.expired and grant.ended_by(self.now)
-        ]
-        due.sort(key=lambda event: event[:4])
-        for _, _, account_id, _, event in due[:MAX_DUE]:
-            match event:
+        for account_id, account in self.accounts.items():
+            due += [
+                _Due(grant.expire_time, 1, account_id.encode(), grant.number, account, grant)
+                for grant in account.grants.values()
+                if not grant.expired and grant.ended_by(self.now)
+            ]
+            due += [
+                _Due(counter.end, 2, account_id.encode(), counter.start, account, counter)
+                for counter in account.counters.values()
+                if not counter.ended and counter.end <= self.now
+            ]
+        for event in sorted(due, key=_Due.order)[:MAX_DUE]:
+            match event.what:
                 case Record():
-                    self._expire_hold(event)
+                    self._expire_hold(event.account, event.what)
                 case Grant():
-                    self.expire_grant(self.accounts[account_id.decode()], event)
+                    self.expire_grant(event.account, event.what)
+                case Counter():
+                    end_window(event.account, event.what)
         return len(due) > MAX_DUE
 
-    def _expire_hold(self, record: Record) -> None:
-        account = self.accounts[record.account_id]
-        time = record.expire_time
-        effects = self.give_back(account, record.allocations, time)
-        record.state = ReservationState.EXPIRED
-        record.settle_time = time
-        record.allocations = {}
-        self.append(EntryKind.EXPIRED_HOLD, account, time=time, record=record)
-        self.append_effects(account, effects, time)
-        account.changed(self.now)
+    def _expire_hold(self, account: Account, record: Record) -> None:
+        with self.transition(account):
+            time = record.expire_time
+            ending = Ending(account.carry_room, silent=record.ends_silently(0, 0))
+            effects = self.give_back(account, record.allocations, time)
+            uncount_hold(account, record, record.counted)
+            record.state = ReservationState.EXPIRED
+            record.settle_time = time
+            record.allocations = {}
+            self.end(EntryKind.EXPIRED_HOLD, account, record, ending)
+            self.append_effects(account, effects, time)
+            account.changed(self.now)
 
     def expire_grant(self, account: Account, grant: Grant) -> None:
         """Let what is available of a grant expire; what is reserved still pays for its generations."""
-        grant.expired = True
-        amount = grant.remaining
-        if amount:
-            grant.remaining = 0
-            account.expired += amount
-            # The last moment at which it was usable, so that a grant "until the 27th" expires on the 27th.
-            self.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, amount, time=grant.expire_time - 1)
-            account.changed(self.now)
+        with self.transition(account):
+            grant.expired = True
+            amount = grant.remaining
+            if amount:
+                grant.remaining = 0
+                account.expired += amount
+                # The last moment at which it was usable, so that a grant "until the 27th" expires on the 27th.
+                self.append_about_grant(EntryKind.GRANT_EXPIRED, account, grant, amount, time=grant.expire_time - 1)
+                account.changed(self.now)
 
     def insufficient(self, available: int, required: int) -> Refused:
         """Refuse for the balance, with its numbers."""

@@ -7,11 +7,14 @@ from itertools import takewhile
 
 from earmark.domain.states import ReservationState
 from earmark.engine.memory.administration import administer, evict, load, rebuild, restore
+from earmark.engine.memory.extending import extend
 from earmark.engine.memory.model import Account, Lease
 from earmark.engine.memory.partition import Partition
 from earmark.engine.memory.queue import leave, ticket_of
-from earmark.engine.memory.spending import charge, commit, extend, release, reserve
+from earmark.engine.memory.settling import commit, release
+from earmark.engine.memory.spending import charge, reserve
 from earmark.engine.operations import (
+    ABSENT,
     AccountOperation,
     ApplyGrant,
     CancelWait,
@@ -75,14 +78,25 @@ _OnAccount = (
 class MemoryStore:
     """One partition in memory: slow, single-threaded, and obviously right."""
 
-    def __init__(self, *, replay_window: int = HOUR, horizon: int = 7 * DAY) -> None:
+    def __init__(
+        self,
+        *,
+        replay_window: int = HOUR,
+        horizon: int = 7 * DAY,
+        low_balance: int = ABSENT,
+        critical_balance: int = ABSENT,
+    ) -> None:
         """Begin empty.
 
         Args:
             replay_window: how long ended records stay, in microseconds.
             horizon: what `expiring_soon` looks ahead, in microseconds.
+            low_balance: threshold of accounts that have none of their own, in microcredits; ABSENT for none.
+            critical_balance: the same.
         """
-        self.partition = Partition(replay_window=replay_window, horizon=horizon)
+        self.partition = Partition(
+            replay_window=replay_window, horizon=horizon, low_balance=low_balance, critical_balance=critical_balance
+        )
         self.due_left = False
         """Whether the last batch left due events behind."""
 
@@ -118,7 +132,8 @@ class MemoryStore:
                 account = partition.accounts.get(operation.account_id)
                 if account is None:
                     return AccountMissing(partition.evict_generation, partition.flushed)
-                return self._on_account(account, operation)
+                with partition.transition(account):
+                    return self._on_account(account, operation)
 
     def _on_account(self, account: Account, operation: _OnAccount) -> Result:
         partition = self.partition
