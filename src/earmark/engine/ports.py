@@ -11,6 +11,7 @@ from earmark.engine.operations import (
     ApplyGrant,
     Configure,
     LoadAccount,
+    Renew,
     RestoreReservation,
     VoidGrant,
 )
@@ -41,7 +42,7 @@ class Archive(Protocol):
 
     async def read_admin_operations(
         self, account_id: str, after_admin_seq: int
-    ) -> list[ApplyGrant | VoidGrant | Configure]:
+    ) -> list[ApplyGrant | VoidGrant | Configure | Renew]:
         """Return the account's administrative operations after this admin_seq, in order, without a gap."""
         ...
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from earmark.domain.ids import ContentDigest, partition_of
@@ -18,16 +17,27 @@ from earmark.ledger import grants
 from earmark.ledger.administration import (
     AdminCall,
     account_not_found,
+    encode_operation,
     find_request,
-    lock_account,
-    record_operation,
-    replay_of,
     request_reused,
     store_operation,
+)
+from earmark.ledger.configuration import (
+    adding,
+    balance_thresholds,
+    encode_json,
+    limits_of,
+    new_limits,
+    read_configuration,
+    record_changes,
+    removing,
+    soon_horizon,
+    thresholds_of,
 )
 from earmark.ledger.connections import Database
 from earmark.ledger.models import (
     AccountChanges,
+    AccountConfiguration,
     AccountRecord,
     AdminOutcome,
     AdminState,
@@ -38,7 +48,6 @@ from earmark.ledger.models import (
     MemberRole,
     NewAccount,
     NewGrant,
-    Thresholds,
 )
 from earmark.ledger.stores import read_identity
 from earmark.ledger.tables import account_totals, accounts, admin_operations, members
@@ -50,15 +59,10 @@ _AccountPage = list[AccountRecord]
 _GrantPage = list[GrantRecord]
 _AccountIds = list[str]
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
-_thresholds_of = msgspec.json.Decoder(Thresholds).decode
 _contacts_of = msgspec.json.Decoder(Contacts).decode
 _labels_of = msgspec.json.Decoder(dict[str, str]).decode
 
 _ACCOUNT = select(accounts, account_totals.c.applied_admin_seq).join_from(accounts, account_totals)
-
-_Membership = Callable[[Connection, Row[Any], AdminCall], tuple[tuple[str, ...], tuple[str, ...]]]
-"""Changes the members' rows; returns whom it added and whom it removed."""
 
 
 class Accounts:
@@ -95,6 +99,10 @@ class Accounts:
         """Return an account with its members."""
         return await self._database.read(lambda connection: _read(connection, account_id))
 
+    async def configuration(self, account_id: str) -> AccountConfiguration:
+        """Return what sidecars derive an account's calls from, as recorded; Redis may not have applied it yet."""
+        return await self._database.read(lambda connection: read_configuration(connection, account_id))
+
     async def list(self, prefix: str, limit: int, after_account_id: str = "") -> _AccountPage:
         """Return a page of accounts in the order of their ids, without their members."""
         query = _ACCOUNT.where(accounts.c.account_id > after_account_id).order_by(accounts.c.account_id).limit(limit)
@@ -106,14 +114,13 @@ class Accounts:
     async def update(
         self, account_id: str, request_id: str, content: ContentDigest, changes: AccountChanges, *, actor: str = ""
     ) -> AdminTicket:
-        """Change the fields that are set."""
-        values: dict[str, Any] = {}
-        for name in changes.__struct_fields__:
-            value = getattr(changes, name)
-            if not isinstance(value, UnsetType):
-                values[name] = value if isinstance(value, (str, int)) else _encode(value).decode()
+        """Change the fields that are set.
+
+        A limit that counts the same as before (scope, window, subject) goes on counting; any other counts from now on.
+        A new time zone applies from the next window on.
+        """
         call = self._call(account_id, request_id, content, actor, "")
-        return await self._database.write(lambda connection: _configure(connection, call, values))
+        return await self._database.write(lambda connection: record_changes(connection, call, changes))
 
     async def set_suspended(
         self,
@@ -127,8 +134,7 @@ class Accounts:
     ) -> AdminTicket:
         """Suspend or resume an account; it may be so already."""
         call = self._call(account_id, request_id, content, actor, reason)
-        values = {"suspended": suspended}
-        return await self._database.write(lambda connection: _configure(connection, call, values))
+        return await self._database.write(lambda connection: record_changes(connection, call, suspended=suspended))
 
     async def add_member(
         self,
@@ -142,24 +148,16 @@ class Accounts:
     ) -> AdminTicket:
         """Add a member, or give a member this role."""
         call = self._call(account_id, request_id, content, actor, "")
-
-        def add(connection: Connection, account: Row[Any], call: AdminCall) -> tuple[tuple[str, ...], tuple[str, ...]]:
-            return _add_member(connection, account, call, user_id, role)
-
-        return await self._database.write(lambda connection: _configure(connection, call, {}, add))
+        change = adding(user_id, role)
+        return await self._database.write(lambda connection: record_changes(connection, call, membership=change))
 
     async def remove_member(
         self, account_id: str, request_id: str, content: ContentDigest, user_id: str, *, actor: str = ""
     ) -> AdminTicket:
         """Remove a member; does nothing more than take a number if the user is none."""
         call = self._call(account_id, request_id, content, actor, "")
-
-        def remove(
-            connection: Connection, account: Row[Any], _call: AdminCall
-        ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-            return (), _remove_member(connection, account, user_id)
-
-        return await self._database.write(lambda connection: _configure(connection, call, {}, remove))
+        change = removing(user_id)
+        return await self._database.write(lambda connection: record_changes(connection, call, membership=change))
 
     async def record_grant(
         self,
@@ -269,16 +267,22 @@ def _create(connection: Connection, account: NewAccount, call: AdminCall) -> tup
         "enforcement": account.enforcement.value,
         "overdraft_limit": account.overdraft_limit,
     }
+    low, critical = balance_thresholds(account.thresholds)
+    # Limits count from an admin_seq on, so that they share no counter with the catalog's: they take the first.
+    admin_seq = 1 if account.limits else 0
     created = connection.execute(
         insert(accounts).values(
             account_id=account.account_id,
             partition=partition_of(account.account_id, store.partitions),
-            admin_seq=0,
+            admin_seq=admin_seq,
+            config_seq=admin_seq,
             display_name=account.display_name,
             time_zone=account.time_zone,
-            thresholds=_encode(account.thresholds).decode(),
-            contacts=_encode(account.contacts).decode(),
-            labels=_encode(account.labels).decode(),
+            thresholds=encode_json(account.thresholds).decode(),
+            soon_horizon=soon_horizon(account.thresholds),
+            contacts=encode_json(account.contacts).decode(),
+            labels=encode_json(account.labels).decode(),
+            limits=encode_json(new_limits((), account.limits, admin_seq, call.now)).decode(),
             create_time=call.now,
             update_time=call.now,
             **configuration,
@@ -289,61 +293,31 @@ def _create(connection: Connection, account: NewAccount, call: AdminCall) -> tup
     totals = ("entry_number", "granted", "charged", "expired", "voided", "borrowed", "repaid", "uncollected")
     connection.execute(
         insert(account_totals).values(
-            account_key=account_key, applied_admin_seq=0, **dict.fromkeys(totals, 0), **configuration
+            account_key=account_key,
+            applied_admin_seq=admin_seq,
+            config_seq=admin_seq,
+            low_balance=low,
+            critical_balance=critical,
+            **dict.fromkeys(totals, 0),
+            **configuration,
         )
     )
     store_operation(connection, account_key, call, 0, AdminState.APPLIED, b"")
-    return _read(connection, account.account_id), False
-
-
-def _configure(
-    connection: Connection, call: AdminCall, values: dict[str, Any], membership: _Membership | None = None
-) -> AdminTicket:
-    account = lock_account(connection, call.account_id)
-    replay = replay_of(connection, account.account_key, call)
-    if replay is not None:
-        return replay
-    added, removed = membership(connection, account, call) if membership else ((), ())
-    changed = {"update_time": call.now, **values}
-    connection.execute(update(accounts).where(accounts.c.account_key == account.account_key).values(**changed))
-    operation = Configure(
-        account_id=call.account_id,
-        admin_seq=account.admin_seq + 1,
-        suspended=bool(values.get("suspended", account.suspended)),
-        enforcement=int(values.get("enforcement", account.enforcement)),
-        overdraft_limit=int(values.get("overdraft_limit", account.overdraft_limit)),
-        members_added=added,
-        members_removed=removed,
-    )
-    return record_operation(connection, account.account_key, call, operation)
-
-
-def _add_member(
-    connection: Connection, account: Row[Any], call: AdminCall, user_id: str, role: MemberRole
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    member = _member(account.account_key, user_id)
-    changed = connection.execute(update(members).where(*member).values(role=role.value))
-    if changed.rowcount:
-        return (), ()
-    connection.execute(
-        insert(members).values(
-            account_key=account.account_key,
-            user_id=user_id,
-            added_seq=account.admin_seq + 1,
-            role=role.value,
-            create_time=call.now,
+    if admin_seq:
+        # Redis cannot know the account yet: what it loads has the limits' number already.
+        applied = Configure(
+            account_id=account.account_id,
+            admin_seq=admin_seq,
+            config_seq=admin_seq,
+            low_balance=low,
+            critical_balance=critical,
+            suspended=False,
+            enforcement=account.enforcement.value,
+            overdraft_limit=account.overdraft_limit,
         )
-    )
-    return (user_id,), ()
-
-
-def _remove_member(connection: Connection, account: Row[Any], user_id: str) -> tuple[str, ...]:
-    removed = update(members).where(*_member(account.account_key, user_id)).values(removed_seq=account.admin_seq + 1)
-    return (user_id,) if connection.execute(removed).rowcount else ()
-
-
-def _member(account_key: int, user_id: str) -> tuple[Any, ...]:
-    return members.c.account_key == account_key, members.c.user_id == user_id, members.c.removed_seq.is_(None)
+        unnamed = msgspec.structs.replace(call, request_id="")
+        store_operation(connection, account_key, unnamed, admin_seq, AdminState.APPLIED, encode_operation(applied))
+    return _read(connection, account.account_id), False
 
 
 def _read(connection: Connection, account_id: str) -> AccountRecord:
@@ -371,7 +345,7 @@ def _record(row: Row[Any], found: tuple[MemberRecord, ...]) -> AccountRecord:
         enforcement=Enforcement(row.enforcement),
         time_zone=row.time_zone,
         overdraft_limit=row.overdraft_limit,
-        thresholds=_thresholds_of(row.thresholds),
+        thresholds=thresholds_of(row.thresholds),
         contacts=_contacts_of(row.contacts),
         labels=_labels_of(row.labels),
         create_time=row.create_time,
@@ -379,4 +353,6 @@ def _record(row: Row[Any], found: tuple[MemberRecord, ...]) -> AccountRecord:
         admin_seq=row.admin_seq,
         applied_admin_seq=row.applied_admin_seq,
         members=found,
+        limits=limits_of(row.limits),
+        config_seq=row.config_seq,
     )

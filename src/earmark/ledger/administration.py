@@ -1,5 +1,9 @@
 """The common part of every administrative change: one transaction that numbers it, remembers its request, and keeps
 what is to be relayed to Redis. Functions of one connection; their transaction is the caller's.
+
+Several changes of one account may share a transaction, each under its own request id: `grants.record_grant`,
+`grants.record_renewal`, `configuration.record_configuration`. Relay their tickets in the order of their admin_seqs once
+the transaction has ended; if the process dies before, the background relay does.
 """
 
 from __future__ import annotations
@@ -10,9 +14,8 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, select, text, update
 
 from earmark.domain.ids import ContentDigest
-from earmark.engine.operations import ApplyGrant, Configure, VoidGrant
 from earmark.errors import EarmarkError, Reason, error
-from earmark.ledger.models import AdminState, AdminTicket
+from earmark.ledger.models import AdminOperation, AdminState, AdminTicket
 from earmark.ledger.tables import accounts, admin_operations
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "account_key_of",
     "account_not_found",
     "decode_operation",
+    "encode_operation",
     "find_request",
     "lock_account",
     "record_operation",
@@ -29,21 +33,19 @@ __all__ = [
     "store_operation",
 ]
 
-AdminOperation = ApplyGrant | VoidGrant | Configure
-
 decode_operation = msgspec.msgpack.Decoder(AdminOperation).decode
-_encode = msgspec.msgpack.Encoder().encode
+encode_operation = msgspec.msgpack.Encoder().encode
 
 
 class AdminCall(msgspec.Struct, frozen=True):
-    """Who asks for a change, and under which request id."""
+    """Who asks for a change, and under which request id. Of the same request id the first content stands for ever."""
 
     account_id: str
     request_id: str
     content: ContentDigest
     now: int
-    actor: str
-    comment: str
+    actor: str = ""
+    comment: str = ""
 
 
 def account_not_found(account_id: str) -> EarmarkError:
@@ -124,7 +126,7 @@ def record_operation(
     )
     if connection.execute(moved).rowcount != 1:
         raise RuntimeError(f"account {call.account_id!r} was not locked for administration")
-    store_operation(connection, account_key, call, operation.admin_seq, AdminState.PENDING, _encode(operation))
+    store_operation(connection, account_key, call, operation.admin_seq, AdminState.PENDING, encode_operation(operation))
     return AdminTicket(call.account_id, operation.admin_seq, replayed=False, operation=operation)
 
 

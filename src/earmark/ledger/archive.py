@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 from sqlalchemy import Connection, select, text
 
 from earmark.domain.ids import ReservationDigest
 from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.operations import ApplyGrant, Configure, LoadAccount, RestoreReservation, VoidGrant
+from earmark.engine.operations import Counter, LoadAccount, RestoreReservation
+from earmark.engine.records import WindowUse
 from earmark.ledger.administration import decode_operation
 from earmark.ledger.connections import Database
+from earmark.ledger.models import AdminOperation
 from earmark.ledger.stores import read_position
 from earmark.ledger.tables import (
     account_totals,
@@ -19,8 +24,14 @@ from earmark.ledger.tables import (
     grants,
     members,
 )
+from earmark.ledger.tables.limits import limit_counters
 
 __all__ = ["SqlArchive"]
+
+_CLOCK_SLACK = 60_000_000
+"""Our clock may be ahead of Redis's: counters that ended within this are brought too, and end there at once."""
+
+_windows_of = msgspec.json.Decoder(tuple[WindowUse, ...]).decode
 
 _STATES = {
     EntryKind.CHARGE: ReservationState.COMMITTED,
@@ -32,12 +43,14 @@ _STATES = {
 class SqlArchive:
     """Implements `earmark.engine.ports.Archive`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._database = database
+        self._clock = clock
 
     async def read_account(self, account_id: str, partition: int) -> tuple[int, LoadAccount | None]:
         """Return the flushed position, and the account as flushed entries and applied administration confirm it."""
-        return await self._database.read(lambda connection: _read_account(connection, account_id, partition))
+        ending = self._clock() - _CLOCK_SLACK
+        return await self._database.read(lambda connection: _read_account(connection, account_id, partition, ending))
 
     async def read_reservation(
         self, account_id: str, digest: ReservationDigest, partition: int
@@ -47,9 +60,7 @@ class SqlArchive:
             lambda connection: _read_reservation(connection, account_id, digest, partition)
         )
 
-    async def read_admin_operations(
-        self, account_id: str, after_admin_seq: int
-    ) -> list[ApplyGrant | VoidGrant | Configure]:
+    async def read_admin_operations(self, account_id: str, after_admin_seq: int) -> list[AdminOperation]:
         """Return the account's administrative operations after this admin_seq, in order, refused ones too."""
         query = (
             select(admin_operations.c.operation)
@@ -73,7 +84,9 @@ def _flushed(connection: Connection, partition: int) -> int:
     return position.flushed_seq
 
 
-def _read_account(connection: Connection, account_id: str, partition: int) -> tuple[int, LoadAccount | None]:
+def _read_account(
+    connection: Connection, account_id: str, partition: int, ending: int
+) -> tuple[int, LoadAccount | None]:
     flushed = _flushed(connection, partition)
     query = select(account_totals).join_from(accounts, account_totals).where(accounts.c.account_id == account_id)
     totals = connection.execute(query).one_or_none()
@@ -121,7 +134,24 @@ def _read_account(connection: Connection, account_id: str, partition: int) -> tu
         admin_seq=applied,
         members=tuple(member_ids),
         grants=tuple(packed),
+        config_seq=totals.config_seq,
+        low_balance=totals.low_balance,
+        critical_balance=totals.critical_balance,
+        cycle_seq=totals.cycle_seq,
+        carry_room=totals.carry_room,
+        carry_kinds=totals.carry_kinds,
+        counters=_counters(connection, totals.account_key, ending),
     )
+
+
+def _counters(connection: Connection, account_key: int, ending: int) -> tuple[Counter, ...]:
+    """Return the account's limit counters whose window ends later than `ending`."""
+    query = (
+        select(limit_counters.c.key, limit_counters.c.start_time, limit_counters.c.end_time, limit_counters.c.used)
+        .where(limit_counters.c.account_key == account_key, limit_counters.c.end_time > ending)
+        .order_by(limit_counters.c.key, limit_counters.c.start_time)
+    )
+    return tuple(Counter(*row) for row in connection.execute(query))
 
 
 def _read_reservation(
@@ -164,4 +194,5 @@ def _read_reservation(
         entry_number=entry.entry_number,
         details=entry.details,
         allocations=tuple(number for allocation in allocations for number in allocation),
+        windows=tuple((use.key, use.start, use.end) for use in _windows_of(entry.windows)) if entry.windows else (),
     )

@@ -67,7 +67,7 @@ class Ledger:
         self.accounts = Accounts(database, clock)
         self.entries = Entries(database)
         self.projections = Projections(database)
-        self.archive = SqlArchive(database)
+        self.archive = SqlArchive(database, clock)
         self.audit = Audit(database)
 
     async def flush(

@@ -9,13 +9,24 @@ from sqlalchemy import Connection, Row, func, insert, select, text
 
 from earmark.domain.ids import format_grant_id, parse_reservation_id
 from earmark.domain.states import EntryKind, GrantKind
-from earmark.engine.operations import ApplyGrant, Settlement, VoidGrant
+from earmark.engine.operations import ABSENT, ApplyGrant, Renew, Settlement, VoidGrant
 from earmark.errors import EarmarkError, Reason, error
 from earmark.ledger.administration import AdminCall, account_key_of, lock_account, record_operation, replay_of
-from earmark.ledger.models import AdminState, AdminTicket, GrantRecord, NewGrant
+from earmark.ledger.models import AdminState, AdminTicket, GrantRecord, NewGrant, NewRenewal
 from earmark.ledger.tables import accounts, entries, grants
 
-__all__ = ["due_accounts", "list_grants", "read_grant", "record_grant", "record_void"]
+__all__ = [
+    "MAX_PAID_GRANTS",
+    "due_accounts",
+    "list_grants",
+    "read_grant",
+    "record_grant",
+    "record_renewal",
+    "record_void",
+]
+
+MAX_PAID_GRANTS = 1024
+"""How many live grants an account may have when a renewal or a purchase adds one."""
 
 _ENDING = frozenset({EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD})
 
@@ -23,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def record_grant(connection: Connection, call: AdminCall, grant: NewGrant, max_grants: int) -> AdminTicket:
-    """Record a grant; see `Accounts.record_grant`."""
+    """Record a grant; its number is the ticket's admin_seq. See `Accounts.record_grant` for what it raises."""
     account = lock_account(connection, call.account_id)
     replay = replay_of(connection, account.account_key, call)
     if replay is not None:
@@ -49,29 +60,60 @@ def record_grant(connection: Connection, call: AdminCall, grant: NewGrant, max_g
         max_grants=max_grants,
         settlement=_encode(settlement).decode(),
     )
-    connection.execute(
-        insert(grants).values(
-            account_key=account.account_key,
-            grant_number=admin_seq,
-            kind=grant.kind.value,
-            amount=grant.amount,
-            priority=grant.priority,
-            acquire_time=grant.acquire_time,
-            expire_time=grant.expire_time,
-            create_time=call.now,
-            comment=grant.comment,
-            actor=grant.actor,
-            reservation_id=grant.reservation_id,
-            request_id=call.request_id,
-            state=AdminState.PENDING.value,
-            void=False,
-            open=False,
-            charged=0,
-            expired=0,
-            voided=0,
-            repaid=0,
-        )
+    _insert(connection, account.account_key, admin_seq, call, grant)
+    return record_operation(connection, account.account_key, call, operation)
+
+
+def record_renewal(
+    connection: Connection, call: AdminCall, renewal: NewRenewal, max_grants: int = MAX_PAID_GRANTS
+) -> AdminTicket:
+    """Record the beginning of a billing cycle; its grant's number is the ticket's admin_seq.
+
+    The caller moves the subscription's cycle in the same transaction, and makes the request id of the cycle
+    (`renewal/<subscription>/<cycle>`), so that each cycle begins once, whoever finds it due. Carry-over and excess are
+    Redis's to compute, in the transition that applies this.
+
+    It carries no `config_seq`, because Redis may refuse it (TOO_MANY_GRANTS, INVALID_AMOUNT) and what sidecars derive
+    calls from must not wait for an operation that never takes effect: where the plan changes too, call
+    `configuration.record_configuration` beside it.
+
+    Returns:
+        The ticket, `replayed` if this request id had recorded the renewal before.
+
+    Raises:
+        NotFound: ACCOUNT_NOT_FOUND.
+        AlreadyExists: REQUEST_ID_REUSED, if the request id stands for another content.
+    """
+    account = lock_account(connection, call.account_id)
+    replay = replay_of(connection, account.account_key, call)
+    if replay is not None:
+        return replay
+    admin_seq = account.admin_seq + 1
+    settlement = Settlement(comment=renewal.comment, actor=renewal.actor, request_id=call.request_id)
+    operation = Renew(
+        account_id=call.account_id,
+        admin_seq=admin_seq,
+        kind=renewal.kind.value,
+        priority=renewal.priority,
+        amount=renewal.amount,
+        acquire_time=renewal.acquire_time,
+        expire_time=renewal.expire_time,
+        max_grants=max_grants,
+        cap=ABSENT if renewal.cap is None else renewal.cap,
+        kinds=sum(1 << kind for kind in set(renewal.kinds)),
+        settlement=_encode(settlement).decode(),
     )
+    if renewal.amount:
+        grant = NewGrant(
+            kind=renewal.kind,
+            amount=renewal.amount,
+            acquire_time=renewal.acquire_time,
+            expire_time=renewal.expire_time,
+            priority=renewal.priority,
+            comment=renewal.comment,
+            actor=renewal.actor,
+        )
+        _insert(connection, account.account_key, admin_seq, call, grant)
     return record_operation(connection, account.account_key, call, operation)
 
 
@@ -132,6 +174,33 @@ def due_accounts(connection: Connection, now: int, limit: int) -> list[str]:
         .order_by(due.c.first, due.c.account_key)
     )
     return list(connection.execute(query).scalars())
+
+
+def _insert(connection: Connection, account_key: int, number: int, call: AdminCall, grant: NewGrant) -> None:
+    """Insert a grant that a flushed record will confirm, or refuse."""
+    connection.execute(
+        insert(grants).values(
+            account_key=account_key,
+            grant_number=number,
+            kind=grant.kind.value,
+            amount=grant.amount,
+            priority=grant.priority,
+            acquire_time=grant.acquire_time,
+            expire_time=grant.expire_time,
+            create_time=call.now,
+            comment=grant.comment,
+            actor=grant.actor,
+            reservation_id=grant.reservation_id,
+            request_id=call.request_id,
+            state=AdminState.PENDING.value,
+            void=False,
+            open=False,
+            charged=0,
+            expired=0,
+            voided=0,
+            repaid=0,
+        )
+    )
 
 
 def _check_adjustment(connection: Connection, account_key: int, account_id: str, grant: NewGrant) -> None:

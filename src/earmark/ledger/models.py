@@ -9,14 +9,17 @@ from enum import IntEnum, unique
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from earmark.domain.catalog import LimitRule
 from earmark.domain.ids import ContentDigest, ReservationDigest
 from earmark.domain.states import Enforcement, EntryKind, GrantKind, Outcome, ReservationState
-from earmark.engine.operations import ApplyGrant, Configure, Details, Settlement, VoidGrant
+from earmark.engine.operations import ApplyGrant, Configure, Details, Renew, Settlement, VoidGrant
 
 __all__ = [
     "AccountChanges",
+    "AccountConfiguration",
     "AccountProjection",
     "AccountRecord",
+    "AdminOperation",
     "AdminOutcome",
     "AdminState",
     "AdminTicket",
@@ -35,6 +38,7 @@ __all__ = [
     "MemberRole",
     "NewAccount",
     "NewGrant",
+    "NewRenewal",
     "PartitionPosition",
     "StoreIdentity",
     "Thresholds",
@@ -108,11 +112,14 @@ class MemberRecord(Struct, frozen=True):
 
 
 class Thresholds(Struct, frozen=True, omit_defaults=True):
-    """When an account's holder is warned; None for never, or for the catalog's horizon."""
+    """When an account's holder is warned; None for what the catalog says."""
 
     low_balance: int | None = None
     critical_balance: int | None = None
     expiring_soon: int | None = None
+    """How long before their expiry credits are expiring soon; 0 for never."""
+    balance_alerts_off: bool = False
+    """Never warns of the balance, whatever the catalog says."""
 
 
 class Contacts(Struct, frozen=True, omit_defaults=True):
@@ -120,6 +127,8 @@ class Contacts(Struct, frozen=True, omit_defaults=True):
 
     emails: tuple[str, ...] = ()
     webhook_url: str = ""
+    webhook_secret: str = ""
+    """Signs what the webhook receives; "" for the server's own."""
 
 
 class NewAccount(Struct, frozen=True):
@@ -133,6 +142,8 @@ class NewAccount(Struct, frozen=True):
     thresholds: Thresholds = Thresholds()
     contacts: Contacts = Contacts()
     labels: dict[str, str] = field(default_factory=dict)
+    limits: tuple[LimitRule, ...] = ()
+    """Each name once. `created_seq` and `create_time` are the ledger's to say, here and in `AccountChanges`."""
 
 
 class AccountChanges(Struct, frozen=True):
@@ -145,6 +156,8 @@ class AccountChanges(Struct, frozen=True):
     thresholds: Thresholds | UnsetType = UNSET
     contacts: Contacts | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
+    limits: tuple[LimitRule, ...] | UnsetType = UNSET
+    """All of them: one that is not named any more ends."""
 
 
 class AccountRecord(Struct, frozen=True):
@@ -166,6 +179,29 @@ class AccountRecord(Struct, frozen=True):
     applied_admin_seq: int
     members: tuple[MemberRecord, ...] = ()
     """By user id; left out (empty) in lists."""
+    limits: tuple[LimitRule, ...] = ()
+    """Its own ones, in the order in which they were given."""
+    config_seq: int = 0
+    """As in `AccountConfiguration`."""
+
+
+class AccountConfiguration(Struct, frozen=True):
+    """What sidecars derive an account's calls from, and may keep under its `config_seq`."""
+
+    account_id: str
+    config_seq: int
+    """The admin_seq of the last recorded change of this; 0 for none. Redis may not have applied it yet."""
+    time_zone: str
+    previous_time_zone: str
+    """"" if it never changed."""
+    zone_change_time: int
+    """0 if it never changed. Windows that began before it are those of the previous time zone."""
+    create_time: int
+    """Where lifetime windows of limits of the catalog begin."""
+    enforcement: Enforcement
+    thresholds: Thresholds
+    limits: tuple[LimitRule, ...]
+    """Its own ones."""
 
 
 class NewGrant(Struct, frozen=True):
@@ -181,6 +217,24 @@ class NewGrant(Struct, frozen=True):
     actor: str = ""
     reservation_id: str = ""
     """The public id of the reservation whose charge an ADJUSTMENT makes good."""
+
+
+class NewRenewal(Struct, frozen=True):
+    """What `record_renewal` stores: the beginning of a billing cycle, with its credits. See `Renew`."""
+
+    kind: GrantKind
+    amount: int
+    """0 gives no grant."""
+    acquire_time: int
+    expire_time: int = 0
+    """0 for never."""
+    priority: int = 100
+    cap: int | None = None
+    """How much of older grants of `kinds` is carried over; None leaves them to their own expiry."""
+    kinds: tuple[GrantKind, ...] = ()
+    """Which kinds the cap counts."""
+    comment: str = ""
+    actor: str = ""
 
 
 class GrantRecord(Struct, frozen=True):
@@ -214,6 +268,10 @@ class GrantRecord(Struct, frozen=True):
         return self.amount - self.charged - self.expired - self.voided - self.repaid
 
 
+AdminOperation = ApplyGrant | VoidGrant | Configure | Renew
+"""What SQL records and Redis applies in the order of the admin_seqs."""
+
+
 class AdminTicket(Struct, frozen=True):
     """An administrative operation that SQL has recorded, ready to be relayed to Redis."""
 
@@ -221,7 +279,7 @@ class AdminTicket(Struct, frozen=True):
     admin_seq: int
     replayed: bool
     """An earlier call with this request id had recorded it."""
-    operation: ApplyGrant | VoidGrant | Configure
+    operation: AdminOperation
 
 
 @unique

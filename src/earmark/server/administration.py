@@ -7,12 +7,12 @@ import contextlib
 from dataclasses import dataclass
 
 from earmark.engine.administration import apply_recorded
-from earmark.engine.operations import ApplyGrant, Configure, ReadBalance, VoidGrant
+from earmark.engine.operations import ApplyGrant, Configure, ReadBalance, Renew, VoidGrant
 from earmark.engine.ports import Archive, Metering
 from earmark.engine.results import Applied, BalanceRead, BalanceView, RefusalCode, Refused
 from earmark.errors import Internal, Reason, Unavailable, error
 from earmark.ledger.accounts import Accounts
-from earmark.ledger.models import AdminState, AdminTicket
+from earmark.ledger.models import AdminOperation, AdminState, AdminTicket
 from earmark.server.grants import LiveGrant, live_grants
 from earmark.server.status import refusal_error
 from earmark.server.unary import execute
@@ -21,8 +21,6 @@ __all__ = ["AccountNow", "Relay"]
 
 _OUTCOME_POLL_SECONDS = 0.05
 _OUTCOME_PATIENCE_SECONDS = 3.0
-
-AdminOperation = ApplyGrant | VoidGrant | Configure
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Relay:
         match ticket.operation:
             case Configure():
                 return True  # Never refused.
-            case ApplyGrant(admin_seq=number):
+            case ApplyGrant(admin_seq=number) | Renew(admin_seq=number):
                 return number in now.grants
             case VoidGrant(grant=number):
                 return number in now.grants and bool(now.grants[number].void)

@@ -124,14 +124,14 @@ async def test_every_change_takes_the_next_number_and_says_what_redis_must_know(
         await accounts.set_suspended("acme", "r8", content("8"), suspended=False),
     ]
     assert [ticket.operation for ticket in tickets] == [
-        Configure("acme", 1, suspended=False, enforcement=1, overdraft_limit=0),
-        Configure("acme", 2, suspended=True, enforcement=1, overdraft_limit=0),
-        Configure("acme", 3, suspended=True, enforcement=2, overdraft_limit=7),
-        Configure("acme", 4, suspended=True, enforcement=2, overdraft_limit=7, members_added=("ann",)),
-        Configure("acme", 5, suspended=True, enforcement=2, overdraft_limit=7),
-        Configure("acme", 6, suspended=True, enforcement=2, overdraft_limit=7),
-        Configure("acme", 7, suspended=True, enforcement=2, overdraft_limit=7, members_removed=("ann",)),
-        Configure("acme", 8, suspended=False, enforcement=2, overdraft_limit=7),
+        Configure("acme", 1, suspended=False, enforcement=1, overdraft_limit=0, low_balance=5),
+        Configure("acme", 2, suspended=True, enforcement=1, overdraft_limit=0, low_balance=5),
+        Configure("acme", 3, suspended=True, enforcement=2, overdraft_limit=7, low_balance=5),
+        Configure("acme", 4, suspended=True, enforcement=2, overdraft_limit=7, members_added=("ann",), low_balance=5),
+        Configure("acme", 5, suspended=True, enforcement=2, overdraft_limit=7, low_balance=5),
+        Configure("acme", 6, suspended=True, enforcement=2, overdraft_limit=7, low_balance=5),
+        Configure("acme", 7, suspended=True, enforcement=2, overdraft_limit=7, members_removed=("ann",), low_balance=5),
+        Configure("acme", 8, suspended=False, enforcement=2, overdraft_limit=7, low_balance=5),
     ]
     assert await ledger.archive.read_admin_operations("acme", 5) == [ticket.operation for ticket in tickets[5:]]
     account = await accounts.get("acme")
