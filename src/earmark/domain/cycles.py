@@ -94,7 +94,7 @@ def _start(kind: CycleKind, anchor: int, zone: tzinfo, number: int) -> int:
             return FOREVER
         case CycleKind.CALENDAR_MONTH:
             start = start_of_day(add_months(first_of_month(local_date(anchor, zone)), number - 1), zone)
-        case CycleKind.MONTHLY:
+        case _:
             local = (_EPOCH + timedelta(microseconds=anchor)).astimezone(zone)
             day = add_months(local.date(), number - 1)
             # fold 0: of a time that comes twice, the first; of one that is skipped, as far after the skip.

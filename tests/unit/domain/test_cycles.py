@@ -14,15 +14,7 @@ from earmark.domain.cycles import cycle, cycle_at, cycle_edges, next_end
 from earmark.domain.limits import FOREVER
 
 DAY = 86_400_000_000
-ZONES = [
-    "UTC",
-    "Europe/Paris",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "Pacific/Apia",
-    "Asia/Kathmandu",
-    "Africa/Cairo",
-]
+ZONES = ["UTC", "Europe/Paris", "America/New_York", "America/Sao_Paulo", "Pacific/Apia", "Asia/Kathmandu"]
 
 zones = st.sampled_from(ZONES).map(ZoneInfo)
 kinds = st.sampled_from([CycleKind.MONTHLY, CycleKind.CALENDAR_MONTH])
