@@ -145,6 +145,7 @@ def _renew(partition: Partition, account: Account, operation: Renew) -> Refused 
 
 
 def _carry_over(partition: Partition, account: Account, operation: Renew) -> None:
+    partition.caps[account.account_id] = operation.cap
     account.cycle_seq = operation.admin_seq
     account.carry_kinds = operation.kinds
     earlier = [grant for grant in account.burn_down() if account.carries(grant)]

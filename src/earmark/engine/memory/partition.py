@@ -65,6 +65,8 @@ class Partition:
     low_balance: int = ABSENT
     """Default threshold of accounts without one of their own; ABSENT for none. So is the next."""
     critical_balance: int = ABSENT
+    caps: dict[str, int] = field(default_factory=dict)
+    """By account the last rollover cap that was applied: only for the invariants, a renewal needs none before it."""
     marks: list[Mark] = field(default_factory=list)
     """What charges of limits the transition that runs has reached."""
 
