@@ -8,7 +8,7 @@ from importlib.resources import files
 import msgspec
 import pytest
 
-from earmark.engine import operations, results
+from earmark.engine import operations, records, results
 from earmark.engine.redis import packed, scripts
 from earmark.engine.redis.keys import partition_keys
 
@@ -32,6 +32,7 @@ def fields_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
             packed.PackedReservation,
             {"account_id": "account", "create_time": "create", "expire_time": "expire", "settle_time": "settle"},
         ),
+        ("C_", packed.PackedCounter, {}),
     ],
 )
 def test_packed_records_have_the_positions_of_the_layout(
@@ -40,6 +41,21 @@ def test_packed_records_have_the_positions_of_the_layout(
     in_lua = {name.removeprefix(prefix).lower(): int(at) for name, at in LAYOUT.items() if name.startswith(prefix)}
     in_python = {renamed.get(name, name): at for at, name in enumerate(fields_of(struct), 1) if name != "format"}
     assert in_lua == in_python
+
+
+def test_stream_records_end_with_the_fields_of_the_layout() -> None:
+    in_python = {name: at for at, name in enumerate(fields_of(records.StreamRecord), 1)}
+    in_lua = {name.removeprefix("E_").lower(): int(at) for name, at in LAYOUT.items() if name.startswith("E_")}
+    assert in_lua == {name: in_python[name] for name in ("alerts", "windows", "carry_room")}
+
+
+def test_limit_claims_have_the_positions_of_the_layout() -> None:
+    in_lua = {name.removeprefix("L_").lower(): int(at) for name, at in LAYOUT.items() if name.startswith("L_")}
+    assert in_lua == {name: at for at, name in enumerate(fields_of(operations.LimitClaim), 1)}
+
+
+def test_a_counter_is_found_under_its_account_key_and_start() -> None:
+    assert packed.counter_field("acme", "daily:0:account:", 5) == "acme\0daily:0:account:\x000000000000000005"
 
 
 def test_grants_have_the_stride_of_the_layout() -> None:
@@ -72,6 +88,7 @@ def test_transitions_unpack_the_fields_of_their_operation(names: str, operation:
     in_python = fields_of(struct)
     assert len(in_lua) == len(in_python)
     for lua, python in zip(in_lua, in_python, strict=True):
+        lua = lua.removeprefix("listed_")
         assert lua == "_" or lua in python or python in {"account_id", "flushed", "grant"}, (lua, python)
 
 

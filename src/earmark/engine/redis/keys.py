@@ -25,6 +25,8 @@ class PartitionKeys:
     """Sorted set: tickets in order of arrival per account."""
     tickets: str
     """Hash: ticket to its owner and deadline."""
+    counters: str
+    """Hash: account id, limit's key and start of a window to what was used of the limit in it."""
 
     def all(self) -> tuple[str, ...]:
         """Return the keys in the order in which every call takes them."""
@@ -36,6 +38,7 @@ class PartitionKeys:
             self.meta,
             self.waiters,
             self.tickets,
+            self.counters,
         )
 
     @property
@@ -60,4 +63,5 @@ def partition_keys(partition: int, prefix: str = "em") -> PartitionKeys:
         meta=f"{tag}:meta",
         waiters=f"{tag}:waiters",
         tickets=f"{tag}:tickets",
+        counters=f"{tag}:counters",
     )

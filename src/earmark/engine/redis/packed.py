@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["GRANT_STRIDE", "PackedAccount", "PackedReservation", "decode_account", "decode_reservation", "decode_tail"]
+from earmark.engine.operations import ABSENT
+
+__all__ = [
+    "GRANT_STRIDE",
+    "PackedAccount",
+    "PackedCounter",
+    "PackedReservation",
+    "counter_field",
+    "decode_account",
+    "decode_counter",
+    "decode_reservation",
+    "decode_tail",
+]
 
 GRANT_STRIDE = 8
 """Numbers a grant: number, kind, priority, expire_time, acquire_time, remaining, held, voided."""
@@ -43,7 +55,14 @@ class PackedAccount(msgspec.Struct, frozen=True, array_like=True):
     tail_soon: int
     tail_soon_until: int
     next_ticket: int
-    members_generation: int
+    generation: int
+    """Members and counters with another one were left behind by an eviction or a rebuild: they mean nothing."""
+    config_seq: int = 0
+    low_balance: int = ABSENT
+    critical_balance: int = ABSENT
+    cycle_seq: int = 0
+    carry_room: int = 0
+    carry_kinds: int = 0
 
 
 class PackedReservation(msgspec.Struct, frozen=True, array_like=True):
@@ -67,10 +86,31 @@ class PackedReservation(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     extensions: tuple[str, ...]
     unfunded: int
+    windows: tuple[str | int, ...] = ()
+    """Key, start and end of each limit window that it counts in."""
+    silent: int = 0
+
+
+class PackedCounter(msgspec.Struct, frozen=True, array_like=True):
+    """What was used of a limit in one window; its field in the hash is `counter_field`."""
+
+    format: int
+    generation: int
+    used: int
+    """Reserved and charged."""
+    charged: int
+    refs: int
+    """Open reservations that count in it."""
+    end: int
+    amount: int
+    """The limit, as the last claim that was counted said it; with `near` and `blocks` 0 when it came from SQL."""
+    near: int
+    blocks: int
 
 
 _account = msgspec.msgpack.Decoder(PackedAccount)
 _reservation = msgspec.msgpack.Decoder(PackedReservation)
+_counter = msgspec.msgpack.Decoder(PackedCounter)
 _tail = msgspec.msgpack.Decoder(tuple[int, ...])
 
 
@@ -82,6 +122,16 @@ def decode_account(packed: bytes) -> PackedAccount:
 def decode_reservation(packed: bytes) -> PackedReservation:
     """Decode a reservation record."""
     return _reservation.decode(packed)
+
+
+def counter_field(account_id: str, key: str, start: int) -> str:
+    """Return the field of a counter in the partition's `counters`; the start in 16 digits."""
+    return f"{account_id}\0{key}\0{start:016d}"
+
+
+def decode_counter(packed: bytes) -> PackedCounter:
+    """Decode a limit's counter."""
+    return _counter.decode(packed)
 
 
 def decode_tail(packed: bytes) -> tuple[int, ...]:

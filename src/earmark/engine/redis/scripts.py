@@ -20,6 +20,8 @@ __all__ = ["Library", "Script", "batch_library", "holds_script", "partition_scri
 _PARTS = (
     "lib/cache.lua",
     "lib/grants.lua",
+    "lib/limits.lua",
+    "lib/alerts.lua",
     "lib/views.lua",
     "lib/waiters.lua",
     "lib/due.lua",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,7 +19,7 @@ import hiredis
 import msgspec
 import structlog
 
-from earmark.engine.operations import AnyOperation
+from earmark.engine.operations import ABSENT, AnyOperation
 from earmark.engine.records import STREAM_FIELD, StreamElement, decode_element
 from earmark.engine.redis.keys import PartitionKeys, partition_keys
 from earmark.engine.redis.link import RedisLink, ReplyCallback, unavailable
@@ -51,8 +52,17 @@ class StoreOptions:
 
     replay_window: int = 3_600_000_000
     horizon: int = 7 * 86_400_000_000
-    """Within this credits count as expiring soon."""
+    """Within this credits count as expiring soon, until `set_policy` says otherwise."""
     key_prefix: str = "em"
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """What a catalog says of every account: see `RedisStore.set_policy`."""
+
+    horizon: int
+    low_balance: int = ABSENT
+    critical_balance: int = ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,8 @@ class RedisStore:
 
     def __init__(self, url: str, store_id: str, partitions: int, options: StoreOptions | None = None) -> None:
         self.options = options or StoreOptions()
+        self._policy = _Policy(self.options.horizon)
+        self._clock_base, self._clock_read, self._clock_said = 0, time.monotonic(), 0
         self.store_id = store_id
         self.url = url
         self._link: RedisLink | None = None
@@ -138,6 +150,7 @@ class RedisStore:
             Unavailable: Redis cannot be reached now.
         """
         await self._connect()
+        await self._read_clock()
 
     async def close(self) -> None:
         """Close the connection; calls in flight get `Unavailable`."""
@@ -205,6 +218,35 @@ class RedisStore:
             return await self._require_link().command(*command)
         except hiredis.ReplyError as failure:
             raise unavailable(str(failure)) from failure
+
+    # Policy and clock
+
+    def set_policy(self, *, horizon: int, low_balance: int = ABSENT, critical_balance: int = ABSENT) -> None:
+        """Replace what the catalog says of every account, from the next call on.
+
+        Args:
+            horizon: Within so many microseconds credits count as expiring soon.
+            low_balance: Threshold in microcredits of accounts that have none of their own; ABSENT for none.
+            critical_balance: The same for critical.
+        """
+        self._policy = _Policy(horizon, low_balance, critical_balance)
+
+    def now(self) -> int:
+        """Return the store's time in microseconds since 1970, a test store's offset included; it never goes back.
+
+        It is the time of the newest reply and what has passed since by this machine's steady clock.
+        """
+        passed = time.monotonic() - self._clock_read
+        self._clock_said = max(self._clock_said, self._clock_base + int(passed * 1e6))
+        return self._clock_said
+
+    def _set_clock(self, now: int) -> None:
+        self._clock_base, self._clock_read = now, time.monotonic()
+
+    async def _read_clock(self) -> None:
+        seconds, micros = await self.command("TIME")
+        offset, last = await self.command("HMGET", self._partitions[0].keys.meta, "clock_offset", "now")
+        self._set_clock(max(int(seconds) * 1_000_000 + int(micros) + int(offset or 0), int(last or 0)))
 
     # Admission
 
@@ -310,8 +352,18 @@ class RedisStore:
         operations: Sequence[AnyOperation],
         on_reply: Callable[[BatchReply | EarmarkError], None],
     ) -> None:
-        options = self.options
-        header = (FORMAT, epoch, run_id, slot.seen_seq, options.replay_window, options.horizon, operations)
+        policy = self._policy
+        header = (
+            FORMAT,
+            epoch,
+            run_id,
+            slot.seen_seq,
+            self.options.replay_window,
+            policy.horizon,
+            operations,
+            policy.low_balance,
+            policy.critical_balance,
+        )
         command = (*slot.command, self._encoder.encode(header))
         link.send(command, self._reply_handler(slot, link, command, on_reply))
 
@@ -338,6 +390,7 @@ class RedisStore:
             reply = self._decoder.decode(raw)
             if reply.status == _SERVED:
                 slot.seen_seq = max(slot.seen_seq, reply.seq)
+                self._set_clock(reply.now)
                 on_reply(reply)
             else:
                 self._withdraw(slot)
@@ -398,6 +451,7 @@ class RedisStore:
         """Move the clock of every partition by `delta` microseconds. Only for stores initialised for tests."""
         for slot in self._partitions:
             await self._partition_script(slot.number, "offset", str(delta))
+        await self._read_clock()
 
     async def _partition_script(self, partition: int, *arguments: str) -> int:
         names = self._partitions[partition].keys.all()

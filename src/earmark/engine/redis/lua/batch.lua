@@ -1,7 +1,8 @@
 -- The batch function: executes up to a few hundred operations on one partition.
 --
--- keys  accounts, reservations, deadlines, stream, meta, waiters, tickets (of one partition, in one slot)
--- args  1: msgpack of { format, epoch, run id, seen seq, replay window, horizon, operations }
+-- keys  accounts, reservations, deadlines, stream, meta, waiters, tickets, counters (of one partition, in one slot)
+-- args  1: msgpack of { format, epoch, run id, seen seq, replay window, horizon, operations, low, critical }: the last are
+--       the thresholds of accounts without their own, below 0 for none
 -- Result: msgpack of { format, status, epoch, now, seq, flushed, due left, results }
 --   status 0 served, 1 must recover (no meta, another run id, a seq behind what was seen), 2 another epoch, 3 format
 --
@@ -23,10 +24,17 @@ local function execute(op)
     return partition_transitions[tag](op)
   end
   local account = account_of(op[2])
-  if not account and not LOADS[tag] then
+  if LOADS[tag] then
+    return transitions[tag](account, op)
+  elseif not account then
     return { ACCOUNT_MISSING, evict_generation, flushed }
   end
-  return transitions[tag](account, op)
+  local before, appended = watched_total(account)
+  local result = transitions[tag](account, op)
+  if before or account.reached then
+    raise_alerts(account, before, appended)
+  end
+  return result
 end
 
 local function read_ahead(operations)
@@ -94,7 +102,7 @@ local function write_accounts()
         for user_id, present in pairs(account.members) do
           if present then
             fields[#fields + 1] = member_field(account, user_id)
-            fields[#fields + 1] = digits(account.doc[A_MEMBERS_GENERATION])
+            fields[#fields + 1] = digits(account.doc[A_GENERATION])
           else
             gone[#gone + 1] = member_field(account, user_id)
           end
@@ -123,6 +131,26 @@ local function write_records()
   end
   for i = 1, #fields, 2000 do
     call('HSET', RESERVATIONS, unpack(fields, i, min(i + 1999, #fields)))
+  end
+end
+
+local function write_counters()
+  local fields, gone = {}, {}
+  for field, id in pairs(dirty_counters) do
+    if not broken[id] then
+      if counters[field] then
+        fields[#fields + 1] = field
+        fields[#fields + 1] = pack(counters[field])
+      else
+        gone[#gone + 1] = field
+      end
+    end
+  end
+  for i = 1, #fields, 2000 do
+    call('HSET', COUNTERS, unpack(fields, i, min(i + 1999, #fields)))
+  end
+  for i = 1, #gone, 2000 do
+    call('HDEL', COUNTERS, unpack(gone, i, min(i + 1999, #gone)))
   end
 end
 
@@ -169,14 +197,16 @@ end
 local function begin(keys)
   call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
   min, format = math.min, string.format
-  ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS = unpack(keys)
+  ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS, COUNTERS = unpack(keys)
   CHANNEL = string.sub(META, 1, -5) .. 'changes'
   accounts, records, dirty_records, deadlines, entries, broken = {}, {}, {}, {}, {}, {}
+  counters, dirty_counters = {}, {}
 end
 
 local function execute_batch(keys, args)
   begin(keys)
-  local wire_format, epoch, run_id, seen_seq, window, soon_horizon, operations = unpack(unpack_one(args[1]))
+  local wire_format, epoch, run_id, seen_seq, window, soon_horizon, operations, low, critical =
+    unpack(unpack_one(args[1]))
   if wire_format ~= FORMAT then
     return fenced(STATUS_FORMAT, 0, 0)
   end
@@ -193,7 +223,7 @@ local function execute_batch(keys, args)
     return fenced(STATUS_EPOCH, tonumber(meta[1]), base_seq)
   end
   flushed, evict_generation, retire_generation = tonumber(meta[4]), tonumber(meta[6]), tonumber(meta[7])
-  replay_window, horizon = window, soon_horizon
+  replay_window, horizon, low_default, critical_default = window, soon_horizon, low or ABSENT, critical or ABSENT
   local clock = call('TIME')
   now = math.max(tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + tonumber(meta[8] or '0'), tonumber(meta[5]))
 
@@ -205,6 +235,9 @@ local function execute_batch(keys, args)
   local results = execute_all(operations, due_left)
   write_accounts()
   write_records()
+  if next(dirty_counters) then
+    write_counters()
+  end
   write_deadlines()
   local seq = write_entries(epoch)
   if seq ~= base_seq or next(dirty_records) or next(deadlines) then

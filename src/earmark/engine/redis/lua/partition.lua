@@ -1,6 +1,6 @@
 -- The recovery script: the only writer of a partition's epoch and run id.
 --
--- KEYS  accounts, reservations, deadlines, stream, meta, waiters, tickets (of one partition)
+-- KEYS  accounts, reservations, deadlines, stream, meta, waiters, tickets, counters (of one partition)
 -- ARGV  'begin', epoch, store id, wipe ('1' or '0'), seq, flushed seq: fence everybody out under a higher epoch; the run
 --         id is emptied, so that only the recovering sidecar, which sends an empty run id, may execute operations; the
 --         seq is raised to what anybody knows, so that what recovery settles comes after it; a partition that was

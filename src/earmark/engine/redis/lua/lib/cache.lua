@@ -9,10 +9,12 @@ local call, pack, unpack_one, min, format
 local now -- one moment for the whole call, microseconds
 local base_seq, flushed, evict_generation, retire_generation -- of the partition's meta
 local replay_window, horizon -- microseconds
+local low_default, critical_default -- thresholds of accounts without their own; below 0 for none
 
 local accounts -- account id -> { id, doc, dirty, tail_loaded, raised, members } or false: not in Redis
 local records -- digest -> record, or false: not in Redis
-local dirty_records -- digest -> account id
+local counters -- field -> counter, or false: not in Redis
+local dirty_records, dirty_counters -- digest or field -> account id
 local deadlines -- member -> { score or false, account id }
 local entries -- stream records in order
 local broken -- account id -> message
@@ -93,9 +95,18 @@ local function is_member(account, user_id)
   local known = account.members and account.members[user_id]
   if known == nil then
     local generation = call('HGET', ACCOUNTS, member_field(account, user_id))
-    known = generation ~= false and tonumber(generation) == account.doc[A_MEMBERS_GENERATION]
+    known = generation ~= false and tonumber(generation) == account.doc[A_GENERATION]
   end
   return known
+end
+
+-- Makes room in a document for what most accounts leave out.
+local function with_extras(doc)
+  if doc[A_CONFIG_SEQ] == nil then
+    doc[A_CONFIG_SEQ], doc[A_LOW_BALANCE], doc[A_CRITICAL_BALANCE] = 0, ABSENT, ABSENT
+    doc[A_CYCLE_SEQ], doc[A_CARRY_ROOM], doc[A_CARRY_KINDS] = 0, 0, 0
+  end
+  return doc
 end
 
 -- Every operation or due event that changes an account calls this once.
@@ -122,8 +133,27 @@ local function emit(account, kind, at, amount, allocations, admin_seq, settlemen
   doc[A_LAST_SEQ] = base_seq + n
 end
 
--- Appends the entry that ends a reservation, and marks the record with it.
-local function emit_ending(account, kind, at, amount, allocations, settlement, digest, record)
+-- What an entry says besides: each limit window of the record with what it counts there, the room of a rollover cap.
+local function add_extras(account, entry, record, counted)
+  local windows, uses = record[R_WINDOWS] or {}, {}
+  for i = 1, #windows, 3 do
+    uses[#uses + 1] = { windows[i], windows[i + 1], windows[i + 2], counted }
+  end
+  entry[E_ALERTS], entry[E_WINDOWS] = {}, uses
+  if account.carried then
+    entry[E_CARRY_ROOM] = account.doc[A_CARRY_ROOM]
+    account.carried = nil
+  end
+end
+
+-- Appends the entry that ends a reservation, and marks the record with it. A free operation that the catalog does not
+-- record leaves none, as long as nothing was held, charged or left uncollected.
+-- `counted` is what it counts for in the windows of limits.
+local function emit_ending(account, kind, at, amount, allocations, settlement, digest, record, counted)
+  if record[R_SILENT] == 1 and record[R_RESERVED] == 0 and record[R_UNCOLLECTED] == 0 and record[R_UNFUNDED] == 0
+    and amount == 0 then
+    return
+  end
   local doc = account.doc
   local number = doc[A_ENTRY_NUMBER] + 1
   local n = #entries + 1
@@ -132,6 +162,9 @@ local function emit_ending(account, kind, at, amount, allocations, settlement, d
     digest, record[R_RESERVED], record[R_UNCOLLECTED], record[R_LATE], record[R_CREATE], record[R_EXPIRE],
     record[R_PRICE_VERSION], record[R_CONTENT], record[R_DETAILS], 0, 0, 0,
   }
+  if record[R_WINDOWS] or account.carried then
+    add_extras(account, entries[n], record, counted)
+  end
   doc[A_ENTRY_NUMBER] = number
   doc[A_LAST_SEQ] = base_seq + n
   record[R_ENTRY_NUMBER] = number

@@ -1,4 +1,4 @@
--- Due events: holds that ended, grants that expired, in the order of their times, before anything else.
+-- Due events: holds that ended, grants that expired, windows that ended, in the order of their times, before anything else.
 
 local function expire_hold(account, digest, record)
   local at = record[R_EXPIRE]
@@ -6,7 +6,10 @@ local function expire_hold(account, digest, record)
   settle_allocations(account, record[R_ALLOCATIONS], 0, at, caused)
   record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = EXPIRED, at, {}
   account.doc[A_OPEN] = account.doc[A_OPEN] - 1
-  emit_ending(account, K_EXPIRED_HOLD, at, 0, {}, '', digest, record)
+  if record[R_WINDOWS] then
+    count_ending(account, record[R_WINDOWS], record[R_RESERVED] + record[R_UNCOLLECTED], 0)
+  end
+  emit_ending(account, K_EXPIRED_HOLD, at, 0, {}, '', digest, record, 0)
   emit_caused(account, caused, at)
   put_record(account, digest, record)
   retire_later(account, digest)
@@ -32,20 +35,32 @@ local function expire_grant(account, number, at)
   changed(account)
 end
 
+-- The account of a grant's or a counter's member: up to the first NUL.
+local function account_of_member(member)
+  return string.sub(member, 2, string.find(member, '\0', 2, true) - 1)
+end
+
 local function settle_due(member, score)
   local tag, id = string.sub(member, 1, 1), string.sub(member, 2)
   if tag == HOLD_MEMBER then
     local record = record_of(id)
     local account = record and account_of(record[R_ACCOUNT])
     if account and record[R_STATE] == ACTIVE then
-      expire_hold(account, id, record)
+      settle_event(account, expire_hold, id, record)
       return
     end
+  elseif tag == COUNTER_MEMBER then
+    local account = account_of(account_of_member(member))
+    if account then
+      end_counter(account, id)
+      return
+    end
+    call('HDEL', COUNTERS, id) -- left behind by an eviction
   else
-    local account = account_of(string.sub(id, 1, -18))
+    local account = account_of(account_of_member(member))
     if account then
       set_deadline(account, member, false)
-      expire_grant(account, tonumber(string.sub(id, -16)), score - 1)
+      settle_event(account, expire_grant, tonumber(string.sub(id, -16)), score - 1)
       return
     end
   end
@@ -72,7 +87,7 @@ local function settle_due_events()
     local fine, message = pcall(settle_due, member, tonumber(due[2 * i]))
     if not fine then
       local record = records[string.sub(member, 2)]
-      broken[record and record[R_ACCOUNT] or string.sub(member, 2, -18)] = tostring(message)
+      broken[record and record[R_ACCOUNT] or account_of_member(member)] = tostring(message)
     end
   end
   return #due / 2 > DUE_LIMIT

@@ -158,6 +158,12 @@ local function plan(account, amount)
   return allocations
 end
 
+-- Whether a renewal capped what is carried over of this grant.
+local function of_earlier_cycle(doc, number, kind)
+  local cycle = doc[A_CYCLE_SEQ]
+  return cycle and number < cycle and math.floor(doc[A_CARRY_KINDS] / 2 ^ kind) % 2 == 1
+end
+
 -- What a return causes besides available credits: { kind, grant, grant kind, amount } to be entered after the ending.
 local function give_back(account, number, amount, at, caused)
   local doc = account.doc
@@ -181,9 +187,22 @@ local function give_back(account, number, amount, at, caused)
     doc[A_DEBT] = doc[A_DEBT] - repaid
     caused[#caused + 1] = { K_DEBT_REPAID, number, kind, repaid }
   end
-  if amount > repaid then
-    grants[i + G_REMAINING] = grants[i + G_REMAINING] + amount - repaid
-    doc[A_AVAILABLE] = doc[A_AVAILABLE] + amount - repaid
+  local rest = amount - repaid
+  if rest > 0 and of_earlier_cycle(doc, number, kind) then
+    local carried = min(doc[A_CARRY_ROOM], rest)
+    if carried > 0 then
+      doc[A_CARRY_ROOM] = doc[A_CARRY_ROOM] - carried
+      account.carried = true
+    end
+    if carried < rest then
+      doc[A_EXPIRED] = doc[A_EXPIRED] + rest - carried
+      caused[#caused + 1] = { K_GRANT_EXPIRED, number, kind, rest - carried }
+    end
+    rest = carried
+  end
+  if rest > 0 then
+    grants[i + G_REMAINING] = grants[i + G_REMAINING] + rest
+    doc[A_AVAILABLE] = doc[A_AVAILABLE] + rest
     account.raised = true
   end
 end

@@ -35,15 +35,41 @@ local function reservation_view(digest, record)
   }
 end
 
+-- What a successful answer warns of: the balance as it is now, and the limits of the record that are near.
+local function notices_of(account, record)
+  local doc, notices = account.doc, {}
+  local total = doc[A_AVAILABLE] + doc[A_RESERVED]
+  local low, critical = thresholds(doc)
+  if total <= critical then
+    notices[1] = { CRITICAL_BALANCE, critical }
+  elseif total <= low then
+    notices[1] = { LOW_BALANCE, low }
+  end
+  local windows = record[R_WINDOWS] or {}
+  for i = 1, #windows, 3 do
+    local counter = counter_at(account, counter_field(account, windows[i], windows[i + 1]))
+    if counter and counter[C_NEAR] > 0 and counter[C_CHARGED] >= counter[C_NEAR] then
+      notices[#notices + 1] = { LIMIT_NEAR, counter[C_AMOUNT], windows[i] }
+    end
+  end
+  return notices
+end
+
 local function done(account, digest, record, replayed, would_refuse)
-  return { DONE, replayed, reservation_view(digest, record), balance_view(account), would_refuse or false }
+  local answer = { DONE, replayed, reservation_view(digest, record), balance_view(account), would_refuse or false }
+  if record[R_WINDOWS] or low_default >= 0 or critical_default >= 0 or account.doc[A_LOW_BALANCE] then
+    answer[6] = notices_of(account, record)
+  end
+  return answer
 end
 
 -- The answer of the call that ended a reservation. Its entry in the stream has the details from here on: the record
--- answers replays with what it keeps, and is the smaller for it.
+-- answers replays with what it keeps, and is the smaller for it. Without an entry it keeps them.
 local function done_for_good(account, digest, record, would_refuse)
   local answer = done(account, digest, record, false, would_refuse)
-  record[R_DETAILS] = ''
+  if record[R_ENTRY_NUMBER] > 0 then
+    record[R_DETAILS] = ''
+  end
   return answer
 end
 

@@ -20,12 +20,13 @@ local function take_excess(account, excess, policy, allocations)
   return taken + debt
 end
 
-local function end_committed(account, digest, record, charged, uncollected, allocations, settlement)
+-- `counted` is what it counts for in the windows of limits.
+local function end_committed(account, digest, record, charged, uncollected, allocations, settlement, counted)
   local doc = account.doc
   record[R_STATE], record[R_CHARGED], record[R_UNCOLLECTED] = COMMITTED, charged, uncollected
   record[R_SETTLE], record[R_ALLOCATIONS] = now, allocations
   doc[A_CHARGED] = doc[A_CHARGED] + charged
-  emit_ending(account, K_CHARGE, now, charged, allocations, settlement, digest, record)
+  emit_ending(account, K_CHARGE, now, charged, allocations, settlement, digest, record, counted)
   put_record(account, digest, record)
   retire_later(account, digest)
   changed(account)
@@ -44,7 +45,10 @@ local function commit_active(account, digest, record, actual, policy, settlement
   end
   local used = min(actual, reserved)
   local taken, debt = payable(account, actual - used, policy)
-  if doc[A_CHARGED] + used + taken + debt > MAX_MICROS then
+  local counted = observing and actual or used + taken + debt
+  local windows, held = record[R_WINDOWS], reserved + record[R_UNCOLLECTED]
+  if doc[A_CHARGED] + used + taken + debt > MAX_MICROS
+    or (windows and counters_full(account, windows, counted - held)) then
     return refused(INVALID_AMOUNT)
   end
   local caused = {}
@@ -54,7 +58,10 @@ local function commit_active(account, digest, record, actual, policy, settlement
     charged = charged + take_excess(account, actual - reserved, policy, paid)
   end
   doc[A_OPEN] = doc[A_OPEN] - 1
-  end_committed(account, digest, record, charged, actual - charged, paid, settlement)
+  if windows then
+    count_ending(account, windows, held, counted)
+  end
+  end_committed(account, digest, record, charged, actual - charged, paid, settlement, counted)
   emit_caused(account, caused, now)
   return done_for_good(account, digest, record, rejected)
 end
@@ -72,13 +79,17 @@ local function commit_late(account, digest, record, actual, policy, settlement)
     policy = 0
   end
   local taken, debt = payable(account, actual, policy)
-  if doc[A_CHARGED] + taken + debt > MAX_MICROS then
+  local counted, windows = observing and actual or taken + debt, record[R_WINDOWS]
+  if doc[A_CHARGED] + taken + debt > MAX_MICROS or (windows and counters_full(account, windows, counted)) then
     return refused(INVALID_AMOUNT)
   end
   local allocations = {}
   local charged = take_excess(account, actual, policy, allocations)
   record[R_LATE] = 1
-  end_committed(account, digest, record, charged, actual - charged, allocations, settlement)
+  if windows then
+    count_late(account, windows, counted)
+  end
+  end_committed(account, digest, record, charged, actual - charged, allocations, settlement, counted)
   return done_for_good(account, digest, record, short)
 end
 

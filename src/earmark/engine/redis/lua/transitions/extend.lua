@@ -1,6 +1,7 @@
 -- Extend: move the expiry (from now, never shorter, at most 24 h after creation), add credits, or both.
 -- Precedence: a remembered extension is replayed or REQUEST_ID_REUSED; the state table; ACCOUNT_SUSPENDED and
--- TOO_MANY_EXTENSIONS for additions; the queue; INSUFFICIENT_CREDITS, which leaves the reservation as it was.
+-- TOO_MANY_EXTENSIONS, INVALID_AMOUNT and LIMIT_EXCEEDED for additions; the queue; INSUFFICIENT_CREDITS, which leaves the
+-- reservation as it was.
 
 local function move_expiry(account, digest, record, at)
   at = min(at, record[R_CREATE] + MAX_LIFETIME)
@@ -62,14 +63,24 @@ transitions[5] = function(account, op)
       stop_waiting(account, extension, owner)
       return refused(TOO_MANY_EXTENSIONS, MAX_EXTENSIONS)
     end
-    if record[R_RESERVED] + record[R_UNCOLLECTED] + additional > MAX_MICROS then
+    local windows, over = record[R_WINDOWS], nil
+    if record[R_RESERVED] + record[R_UNCOLLECTED] + additional > MAX_MICROS
+      or (windows and counters_full(account, windows, additional)) then
       stop_waiting(account, extension, owner)
       return refused(INVALID_AMOUNT)
     end
+    local observing = doc[A_ENFORCEMENT] == OBSERVE
+    if windows then
+      over = addition_refused(account, windows, additional)
+      if over and not observing then
+        stop_waiting(account, extension, owner)
+        return over
+      end
+    end
     local taken
-    if doc[A_ENFORCEMENT] == OBSERVE then
+    if observing then
       taken = min(additional, doc[A_AVAILABLE])
-      would_refuse = taken < additional
+      would_refuse = taken < additional or over ~= nil
       leave_queue(account, extension)
       record[R_UNFUNDED] = record[R_UNFUNDED] + additional - taken
       record[R_UNCOLLECTED] = record[R_UNFUNDED]
@@ -87,6 +98,9 @@ transitions[5] = function(account, op)
     take(account, taken, allocations, true)
     record[R_ALLOCATIONS] = allocations
     record[R_RESERVED] = record[R_RESERVED] + taken
+    if windows then
+      count_addition(account, windows, additional)
+    end
     local extensions = record[R_EXTENSIONS]
     extensions[#extensions + 1] = extension
     extensions[#extensions + 1] = content

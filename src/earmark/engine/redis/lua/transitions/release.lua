@@ -28,9 +28,12 @@ transitions[4] = function(account, op)
   local caused = {}
   settle_allocations(account, record[R_ALLOCATIONS], 0, now, caused)
   record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = RELEASED, now, {}
+  if record[R_WINDOWS] then
+    count_ending(account, record[R_WINDOWS], record[R_RESERVED] + record[R_UNCOLLECTED], 0)
+  end
   record[R_UNCOLLECTED] = 0
   account.doc[A_OPEN] = account.doc[A_OPEN] - 1
-  emit_ending(account, K_RELEASE, now, 0, {}, settlement, digest, record)
+  emit_ending(account, K_RELEASE, now, 0, {}, settlement, digest, record, 0)
   emit_caused(account, caused, now)
   put_record(account, digest, record)
   retire_later(account, digest)

@@ -2,12 +2,26 @@
 -- A load or restore carries the generation that the miss answered with: every eviction (or retirement) raises it, so
 -- one that stalled while the account was loaded, spent and evicted again is refused as STALE.
 
+-- The generation is another one than that of any document of the account before: an eviction raises one part of it, a
+-- rebuild the other.
 local function new_document(version, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
   overdraft_limit, admin_seq)
   return {
     FORMAT, version, entry_number, 0, 0, debt, charged, granted, expired, voided, overdraft_limit,
-    suspended and 1 or 0, enforcement, admin_seq, 0, 0, 0, flushed, 0, now, {}, 0, 0, 0, 0, 0, version,
+    suspended and 1 or 0, enforcement, admin_seq, 0, 0, 0, flushed, 0, now, {}, 0, 0, 0, 0, 0,
+    version + evict_generation,
   }
+end
+
+-- What most accounts leave out, and the counters of limits.
+local function load_extras(account, config_seq, low_balance, critical_balance, cycle_seq, carry_room, carry_kinds,
+  listed)
+  if config_seq and (config_seq ~= 0 or low_balance ~= ABSENT or critical_balance ~= ABSENT or cycle_seq ~= 0) then
+    local doc = account.doc
+    doc[A_CONFIG_SEQ], doc[A_LOW_BALANCE], doc[A_CRITICAL_BALANCE] = config_seq, low_balance, critical_balance
+    doc[A_CYCLE_SEQ], doc[A_CARRY_ROOM], doc[A_CARRY_KINDS] = cycle_seq, carry_room, carry_kinds
+  end
+  load_counters(account, listed or {})
 end
 
 -- Fills a document with SQL's grants: seven numbers each.
@@ -32,7 +46,7 @@ local function expire_ended_grants(account)
     return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2])
   end)
   for i = 1, #ended do
-    expire_grant(account, ended[i][2], ended[i][1] - 1)
+    settle_event(account, expire_grant, ended[i][2], ended[i][1] - 1)
   end
 end
 
@@ -55,7 +69,8 @@ end
 
 transitions[11] = function(account, op)
   local _, id, generation, entry_number, charged, granted, expired, voided, debt, suspended, enforcement,
-    overdraft_limit, admin_seq, members, grants = unpack(op) -- LoadAccount
+    overdraft_limit, admin_seq, members, grants, config_seq, low_balance, critical_balance, cycle_seq, carry_room,
+    carry_kinds, listed_counters = unpack(op) -- LoadAccount
   if account then
     return applied(account, false)
   end
@@ -69,6 +84,7 @@ transitions[11] = function(account, op)
     dirty = true,
   }
   load_grants(account, grants)
+  load_extras(account, config_seq, low_balance, critical_balance, cycle_seq, carry_room, carry_kinds, listed_counters)
   change_members(account, members, true)
   accounts[id] = account
   expire_ended_grants(account)
@@ -78,10 +94,15 @@ end
 
 local function restored_record(id, op)
   local _, _, _, digest, state, content, reserved, charged, uncollected, late, create, expire, settle, price_version,
-    entry_number, details, allocations = unpack(op) -- RestoreReservation
+    entry_number, details, allocations, listed_windows = unpack(op) -- RestoreReservation
+  local windows
+  for i = 1, #(listed_windows or {}) do
+    windows = windows or {}
+    windows[3 * i - 2], windows[3 * i - 1], windows[3 * i] = unpack(listed_windows[i])
+  end
   return digest, {
     FORMAT, state, id, content, reserved, charged, uncollected, late and 1 or 0, create, expire, settle, price_version,
-    allocations, details, entry_number, flushed, {}, state == EXPIRED and uncollected or 0,
+    allocations, details, entry_number, flushed, {}, state == EXPIRED and uncollected or 0, windows,
   }
 end
 
@@ -99,7 +120,7 @@ transitions[12] = function(account, op)
 end
 
 transitions[13] = function(account, op)
-  local _, id, idle_before, admin_seq, members = unpack(op) -- Evict
+  local _, id, idle_before, admin_seq, members, listed_counters = unpack(op) -- Evict
   local doc = account.doc
   if doc[A_OPEN] > 0 or doc[A_LAST_SEQ] > flushed
     or doc[A_TOUCHED] > idle_before or doc[A_ADMIN_SEQ] ~= admin_seq or doc[A_WATCHED_UNTIL] > now then
@@ -126,6 +147,9 @@ transitions[13] = function(account, op)
   for i = 1, #fields do
     call('HDEL', ACCOUNTS, fields[i])
   end
+  for i = 1, #(listed_counters or {}) do
+    drop_counter(account, counter_field(account, unpack(listed_counters[i])))
+  end
   accounts[id] = false
   evict_generation = evict_generation + 1
   return answer
@@ -150,6 +174,9 @@ local function attach_hold(account, digest, record)
   doc[A_AVAILABLE] = doc[A_AVAILABLE] - total
   doc[A_RESERVED] = doc[A_RESERVED] + total
   doc[A_OPEN] = doc[A_OPEN] + 1
+  if record[R_WINDOWS] then
+    count_kept(account, record[R_WINDOWS], total + record[R_UNCOLLECTED])
+  end
   put_record(account, digest, record)
   set_deadline(account, HOLD_MEMBER .. digest, record[R_EXPIRE])
 end
@@ -157,7 +184,8 @@ end
 transitions[15] = function(account, op)
   local _, id, load, holds, ended = unpack(op) -- RebuildAccount
   local _, _, _, entry_number, charged, granted, expired, voided, debt, suspended, enforcement, overdraft_limit,
-    admin_seq, members, grants = unpack(load) -- LoadAccount
+    admin_seq, members, grants, config_seq, low_balance, critical_balance, cycle_seq, carry_room, carry_kinds,
+    listed_counters = unpack(load) -- LoadAccount
   local before = account and account.doc
   local version = before and math.max(now, before[A_VERSION] + 1) or now
   account = {
@@ -171,6 +199,7 @@ transitions[15] = function(account, op)
     account.doc[A_WAITERS], account.doc[A_NEXT_TICKET] = before[A_WAITERS], before[A_NEXT_TICKET]
   end
   load_grants(account, grants)
+  load_extras(account, config_seq, low_balance, critical_balance, cycle_seq, carry_room, carry_kinds, listed_counters)
   change_members(account, members, true)
   local is_ended = {}
   for i = 1, #ended do
