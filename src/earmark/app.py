@@ -24,6 +24,7 @@ from earmark.engine.batcher import BatcherOptions
 from earmark.engine.engine import Engine, EngineOptions
 from earmark.engine.redis.store import RedisStore, StoreOptions
 from earmark.errors import FailedPrecondition
+from earmark.jobs.clock import TestClock
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.recovery import Recovery, StoreMismatchError
 from earmark.jobs.runner import Jobs, JobsOptions
@@ -225,6 +226,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         server = SidecarServer(
             engine,
             ledger,
+            TestClock(store, engine, ledger, movable=identity.for_tests),
             ServerOptions(
                 listen=settings.listen,
                 max_calls_in_flight=settings.max_calls_in_flight,

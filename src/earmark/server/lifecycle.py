@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from earmark.ledger import Ledger
 from earmark.server.accounts import AccountServicer
+from earmark.server.admin import AdminServicer, Clock
 from earmark.server.administration import Relay
 from earmark.server.admission import Admission
 from earmark.server.ledger import LedgerServicer
@@ -26,6 +27,8 @@ from earmark.server.validation import Requests
 from earmark.v1 import (
     account_service_pb2,
     account_service_pb2_grpc,
+    admin_service_pb2,
+    admin_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
     metering_service_pb2,
@@ -42,7 +45,8 @@ _STOP_PATIENCE_SECONDS = 3.0
 METERING = metering_service_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name
 ACCOUNTS = account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name
 LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name
-NEED_THE_STORE = ("", METERING, ACCOUNTS)
+ADMIN = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+NEED_THE_STORE = ("", METERING, ACCOUNTS, ADMIN)
 """Names whose health is that of Redis; the ledger is read from SQL alone."""
 
 
@@ -65,6 +69,7 @@ class SidecarServer:
         self,
         engine: ServingEngine,
         ledger: Ledger,
+        clock: Clock,
         options: ServerOptions,
         store_is_up: Callable[[], bool],
         pricing: Pricing | None = None,
@@ -93,9 +98,12 @@ class SidecarServer:
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
             LedgerServicer(ledger.entries, requests, self.admission), self._server
         )
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            AdminServicer(clock, self.admission), self._server
+        )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # imported late by the package
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (METERING, ACCOUNTS, LEDGER, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (METERING, ACCOUNTS, LEDGER, ADMIN, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._watch: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
