@@ -149,9 +149,9 @@ class TestActual:
         assert (caught.value.reason, caught.value.field) == (Reason.ACTUAL_REQUIRED, field)
 
     @pytest.mark.parametrize(("operation", "call"), [(MESSAGE, (None, {"a": 1})), (TOKENS, (3, None))])
-    def test_the_wrong_measure(self, operation: Operation, call):
+    def test_the_wrong_measure(self, operation: Operation, call: tuple[int | None, dict[str, int] | None]):
         with pytest.raises(EarmarkError) as caught:
-            price_actual(operation, *call, {}, field="usage")
+            price_actual(operation, call[0], call[1], {}, field="usage")
         assert (caught.value.reason, caught.value.field) == (Reason.UNPRICEABLE, "usage")
 
 
