@@ -26,6 +26,7 @@ __all__ = [
     "Allocation",
     "Conflict",
     "Contacts",
+    "DeliveryState",
     "EndedReservation",
     "EntryFilter",
     "EntryPosition",
@@ -129,6 +130,15 @@ class Contacts(Struct, frozen=True, omit_defaults=True):
     webhook_url: str = ""
     webhook_secret: str = ""
     """Signs what the webhook receives; "" for the server's own."""
+
+
+@unique
+class DeliveryState(IntEnum):
+    """How far a delivery is; the numbers are those of the public proto."""
+
+    PENDING = 1
+    DELIVERED = 2
+    FAILED = 3
 
 
 class NewAccount(Struct, frozen=True):

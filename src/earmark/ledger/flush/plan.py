@@ -11,15 +11,27 @@ from dataclasses import dataclass, field
 
 from earmark.domain.states import EntryKind
 from earmark.engine.records import StreamElement, StreamRecord
+from earmark.ledger.flush.alerts import NewNotification, alerted
 from earmark.ledger.models import Conflict
 
-__all__ = ["AccountDelta", "FlushPlan", "GrantDelta", "PlannedEntry", "Standing", "account_ids_of", "plan_flush"]
+__all__ = [
+    "AccountDelta",
+    "FlushPlan",
+    "GrantDelta",
+    "PlannedEntry",
+    "Standing",
+    "WindowDelta",
+    "account_ids_of",
+    "plan_flush",
+]
 
 PlannedEntry = tuple[int, int, int, StreamRecord]
 """Account key, seq, epoch, record."""
 
 _FIRST_UNNUMBERED = 20
 _BREATH = 128
+# A renewal leaves the one or the other, as it gives credits or not.
+_CONFIGURING = frozenset({EntryKind.CONFIGURED, EntryKind.GRANT})
 
 
 @dataclass(slots=True)
@@ -66,6 +78,14 @@ class GrantDelta:
 
 
 @dataclass(slots=True)
+class WindowDelta:
+    """What the flush adds to what was used of a limit in one window."""
+
+    end: int
+    used: int = 0
+
+
+@dataclass(slots=True)
 class FlushPlan:
     """What to write, once `known` turned out to be in the ledger already, with the same content."""
 
@@ -79,10 +99,15 @@ class FlushPlan:
     grants: dict[tuple[int, int], GrantDelta] = field(default_factory=dict)
     applied: list[tuple[int, int]] = field(default_factory=list)
     """Account key and admin_seq of administrative operations that took effect."""
-    configured: list[tuple[int, int]] = field(default_factory=list)
-    """Those of them that changed the configuration."""
+    configuring: list[tuple[int, int]] = field(default_factory=list)
+    """Those of them that may have changed the configuration or begun a cycle, as their operations tell."""
     refused: list[tuple[int, int, int]] = field(default_factory=list)
     """Account key, admin_seq and refusal code."""
+    carry_rooms: dict[int, int] = field(default_factory=dict)
+    """What the cap of the last renewal still leaves, by account key."""
+    counters: dict[tuple[int, str, int], WindowDelta] = field(default_factory=dict)
+    """By account key, limit key and start of the window."""
+    notifications: list[NewNotification] = field(default_factory=list)
 
     @property
     def changed_accounts(self) -> list[AccountDelta]:
@@ -93,6 +118,11 @@ class FlushPlan:
     def changed_grants(self) -> list[GrantDelta]:
         """The grants of new records, in the order of their keys."""
         return [self.grants[key] for key in sorted(self.grants)]
+
+    @property
+    def changed_counters(self) -> list[tuple[int, str, int, int, int]]:
+        """Account key, limit key, start, end and what is added, in the order of their keys."""
+        return [(*key, self.counters[key].end, self.counters[key].used) for key in sorted(self.counters)]
 
 
 def account_ids_of(elements: Sequence[tuple[int, StreamElement]]) -> list[str]:
@@ -174,6 +204,8 @@ def _add(
         problem = _administer(plan, account, record, standings[account_id].admin_seq)
         if problem is not None:
             return problem
+    if record.windows or record.alerts or record.carry_room >= 0:
+        _limit_and_alert(plan, account, record)
     match record.kind:
         case EntryKind.CHARGE:
             borrowed = record.amount
@@ -221,9 +253,22 @@ def _administer(plan: FlushPlan, account: AccountDelta, record: StreamRecord, re
         plan.refused.append((account.account_key, admin_seq, record.refusal))
         return None
     plan.applied.append((account.account_key, admin_seq))
-    if record.kind == EntryKind.CONFIGURED:
-        plan.configured.append((account.account_key, admin_seq))
+    if record.kind in _CONFIGURING:
+        plan.configuring.append((account.account_key, admin_seq))
     return None
+
+
+def _limit_and_alert(plan: FlushPlan, account: AccountDelta, record: StreamRecord) -> None:
+    key = account.account_key
+    for use in record.windows:
+        if use.amount:
+            # PostgreSQL cannot store NUL, and a key that holds one must not stop the partition.
+            at = key, use.key.replace("\0", "\ufffd"), use.start
+            plan.counters.setdefault(at, WindowDelta(use.end)).used += use.amount
+    if record.carry_room >= 0:
+        plan.carry_rooms[key] = record.carry_room
+    for alert in record.alerts:
+        plan.notifications.append(alerted(key, account.entry_number, record, alert))
 
 
 def _grant(plan: FlushPlan, account_key: int, number: int) -> GrantDelta:

@@ -12,9 +12,11 @@ from struct import Struct
 from typing import Any
 
 from earmark.engine.records import StreamElement
+from earmark.ledger.flush.alerts import DELIVERY_COLUMNS, NOTIFICATION_COLUMNS, deliveries
 from earmark.ledger.flush.plan import FlushPlan, Standing, account_ids_of, plan_flush
 from earmark.ledger.flush.rows import ALLOCATION_COLUMNS, ENTRY_COLUMNS, NUMBERS, allocation_rows, entry_rows
-from earmark.ledger.flush.shared import breathe, contradiction, decode_configure, first_difference
+from earmark.ledger.flush.shared import CONFIGURATION, breathe, configuration, contradiction, first_difference
+from earmark.ledger.flush.usage import UsageDeltas
 from earmark.ledger.models import Conflict, Fenced, FlushOutcome, PartitionPosition, Written
 from earmark.ledger.postgres import PostgresDatabase
 
@@ -60,8 +62,33 @@ _UPDATE_GRANTS = """
 _APPLIED = "UPDATE admin_operations SET state = 1 WHERE account_key = $1 AND admin_seq = $2"
 _REFUSED = "UPDATE admin_operations SET state = 2, refusal = $3 WHERE account_key = $1 AND admin_seq = $2"
 _REFUSED_GRANTS = "UPDATE grants SET state = 2 WHERE account_key = $1 AND grant_number = $2"
-_OPERATION = "SELECT operation FROM admin_operations WHERE account_key = $1 AND admin_seq = $2"
-_CONFIGURE = "UPDATE account_totals SET suspended = $1, enforcement = $2, overdraft_limit = $3 WHERE account_key = $4"
+_OPERATIONS = """
+    SELECT account_key, admin_seq, operation FROM admin_operations
+    WHERE (account_key, admin_seq) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))
+"""
+_CONFIGURE = f"""
+    UPDATE account_totals SET
+        {", ".join(f"{column} = coalesce(${at}, {column})" for at, column in enumerate(CONFIGURATION, 2))}
+    WHERE account_key = $1
+"""  # noqa: S608  constant names
+_CARRY = "UPDATE account_totals SET carry_room = $2 WHERE account_key = $1"
+_COUNT = """
+    INSERT INTO limit_counters AS c (account_key, key, start_time, end_time, used)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    ON CONFLICT (account_key, key, start_time) DO UPDATE SET used = c.used + excluded.used
+"""
+_CONTACTS = "SELECT account_key, contacts FROM accounts WHERE account_key = ANY($1::bigint[])"
+_NOTIFY = f"""
+    INSERT INTO notifications ({", ".join(NOTIFICATION_COLUMNS)})
+    VALUES ({", ".join(f"${at}" for at in range(1, len(NOTIFICATION_COLUMNS) + 1))})
+    ON CONFLICT (notification_id) DO NOTHING
+"""  # noqa: S608  constant names
+_DELIVER = f"""
+    INSERT INTO notification_deliveries (notification_key, {", ".join(DELIVERY_COLUMNS)})
+    SELECT notification_key, $2::smallint, $3, $4, $5::smallint, $6::integer, $7, $8::bigint, $9::bigint
+    FROM notifications WHERE notification_id = $1
+    ON CONFLICT (notification_key, position) DO NOTHING
+"""  # noqa: S608  constant names
 
 # COPY's binary format: a signature, then for each row the number of fields and each field with its length in bytes.
 _COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -152,12 +179,17 @@ class PostgresFlush:
             raise _NothingWrittenError(plan)
         if plan.known:
             await _compare(driver, partition, plan)
+        usage = UsageDeltas()
         if plan.entries:
-            entries = map(_entry_bytes, entry_rows(partition, plan.entries))
+            entries = map(_entry_bytes, usage.counting(plan.entries, entry_rows(partition, plan.entries)))
             await self._copy(driver, "entries", ENTRY_COLUMNS, entries)
             allocations = map(_pack_allocation, allocation_rows(plan.entries))
             await self._copy(driver, "entry_allocations", ALLOCATION_COLUMNS, allocations)
         await _project(driver, plan)
+        for rollup, rows in await loop.run_in_executor(self._database.worker, list, usage.rows()):
+            arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(rollup.types, 1))
+            addition = rollup.addition(f"SELECT * FROM unnest({arrays})", "least")
+            await driver.execute(addition, *map(list, zip(*rows, strict=True)))
         return Written(plan.flushed_seq, len(plan.entries), len(plan.known) + plan.passed_over)
 
     async def _copy(self, driver: Any, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:
@@ -220,9 +252,37 @@ async def _project(driver: Any, plan: FlushPlan) -> None:
     if plan.refused:
         await driver.executemany(_REFUSED, plan.refused)
         await driver.executemany(_REFUSED_GRANTS, [(key, admin_seq) for key, admin_seq, _ in plan.refused])
-    for key, admin_seq in plan.configured:
-        applied = decode_configure(await driver.fetchval(_OPERATION, key, admin_seq))
-        await driver.execute(_CONFIGURE, applied.suspended, applied.enforcement, applied.overdraft_limit, key)
+    if plan.configuring:
+        await _configure(driver, plan)
+    if plan.carry_rooms:
+        # After the renewals: what an ending left of the room is later.
+        await driver.executemany(_CARRY, list(plan.carry_rooms.items()))
+    if plan.counters:
+        await driver.execute(_COUNT, *map(list, zip(*plan.changed_counters, strict=True)))
+    if plan.notifications:
+        await _notify(driver, plan)
+
+
+async def _configure(driver: Any, plan: FlushPlan) -> None:
+    keys, numbers = map(list, zip(*plan.configuring, strict=True))
+    packed = {(key, number): operation for key, number, operation in await driver.fetch(_OPERATIONS, keys, numbers)}
+    for key, number in plan.configuring:
+        changed = configuration(packed[key, number])
+        if changed is not None:
+            await driver.execute(_CONFIGURE, key, *changed)
+
+
+async def _notify(driver: Any, plan: FlushPlan) -> None:
+    await driver.executemany(_NOTIFY, plan.notifications)
+    keys = [notification[1] for notification in plan.notifications]
+    contacts = dict(map(tuple, await driver.fetch(_CONTACTS, keys)))
+    rows = [
+        (notification[0], *delivery)
+        for notification in plan.notifications
+        for delivery in deliveries(contacts[notification[1]])
+    ]
+    if rows:
+        await driver.executemany(_DELIVER, rows)
 
 
 def _entry_bytes(row: Sequence[Any]) -> bytes:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from earmark.domain.ids import parse_reservation_id
+from earmark.domain.states import EntryKind
 from earmark.engine.operations import Details, Settlement
 from earmark.engine.records import StreamRecord
 from earmark.errors import NotFound
@@ -39,6 +40,7 @@ ENTRY_COLUMNS = (
     "expire_time",
     "admin_seq",
     "grant_number",
+    "quantity",
     "price_version",
     "partition",
     "kind",
@@ -52,11 +54,13 @@ ENTRY_COLUMNS = (
     "project_id",
     "details",
     "settlement",
+    "windows",
 )
 NUMBERS = ENTRY_COLUMNS.index("digest")
 """How many columns at the beginning are integers; the others are texts."""
 SEQ = ENTRY_COLUMNS.index("seq")
 EPOCH = ENTRY_COLUMNS.index("epoch")
+_FIRST_JSON = ENTRY_COLUMNS.index("details")
 
 ALLOCATION_COLUMNS = ("account_key", "entry_number", "position", "grant_number", "kind", "amount")
 
@@ -67,23 +71,29 @@ AllocationRow = tuple[int, int, int, int, int, int]
 # Not the six characters \u0000 of a text, whose backslash JSON doubles.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
+_CHARGE = EntryKind.CHARGE.value
+# Most settlements hold no quantity: finding that out must not take decoding them.
+_QUANTITY_KEY = '"q"'
+
 _NO_DETAILS = Details()
 _NO_SETTLEMENT = Settlement()
 _details_of = msgspec.json.Decoder(Details).decode
 _settlement_of = msgspec.json.Decoder(Settlement).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def entry_rows(partition: int, entries: Iterable[PlannedEntry]) -> Iterator[EntryRow]:
     """Yield the entries' rows, in the order of ENTRY_COLUMNS."""
     for key, seq, epoch, record in entries:
         details, settlement, digest = _NO_DETAILS, _NO_SETTLEMENT, record.digest or None
+        windows = _encode(record.windows).decode() if record.windows else ""
         if record.details:
             details = _decode(_details_of, record.details, _NO_DETAILS)
         if record.settlement and not (digest and details.request_id):
             settlement = _decode(_settlement_of, record.settlement, _NO_SETTLEMENT)
             if settlement.reservation_id and digest is None:
                 digest = _digest(settlement.reservation_id)
-        row = (
+        row: EntryRow = (
             key,
             record.entry_number,
             seq,
@@ -98,6 +108,7 @@ def entry_rows(partition: int, entries: Iterable[PlannedEntry]) -> Iterator[Entr
             record.expire_time,
             record.admin_seq,
             record.grant,
+            _quantity(record, details) if record.kind == _CHARGE else 0,
             record.price_version,
             partition,
             record.kind,
@@ -111,10 +122,13 @@ def entry_rows(partition: int, entries: Iterable[PlannedEntry]) -> Iterator[Entr
             details.project_id,
             record.details,
             record.settlement,
+            windows,
         )
         # JSON escapes NUL, the one character that PostgreSQL cannot store. The server refuses it in every text; should
         # one come through all the same, it must not stop the partition.
-        yield _without_nul(row) if "\\u0000" in record.details or "\\u0000" in record.settlement else row
+        if "\\u0000" in record.details or "\\u0000" in record.settlement or "\\u0000" in windows:
+            row = _without_nul(row)
+        yield row
 
 
 def allocation_rows(entries: Iterable[PlannedEntry]) -> Iterator[AllocationRow]:
@@ -125,8 +139,18 @@ def allocation_rows(entries: Iterable[PlannedEntry]) -> Iterator[AllocationRow]:
             yield (key, record.entry_number, at // 3, allocations[at], allocations[at + 1], allocations[at + 2])
 
 
+def _quantity(record: StreamRecord, details: Details) -> int:
+    """Return of how many units a charge is: what it was settled with, else what was reserved, else 1."""
+    quantity = None
+    if _QUANTITY_KEY in record.settlement:
+        quantity = _decode(_settlement_of, record.settlement, _NO_SETTLEMENT).quantity
+    if quantity is None:
+        quantity = details.quantity
+    return 1 if quantity is None else quantity
+
+
 def _debt(record: StreamRecord) -> int:
-    if record.kind != 2:
+    if record.kind != _CHARGE:
         return 0
     return record.amount - sum(record.allocations[2::3])
 
@@ -147,5 +171,5 @@ def _digest(reservation_id: str) -> str | None:
 
 
 def _without_nul(row: EntryRow) -> EntryRow:
-    *plain, details, settlement = (value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
-    return (*plain, *(_ESCAPED_NUL.sub(r"\1\\ufffd", str(json)) for json in (details, settlement)))
+    plain = (value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row[:_FIRST_JSON])
+    return (*plain, *(_ESCAPED_NUL.sub(r"\1\\ufffd", str(json)) for json in row[_FIRST_JSON:]))

@@ -6,16 +6,25 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-import msgspec
-
-from earmark.engine.operations import Configure
+from earmark.engine.operations import ABSENT, Configure, Renew
+from earmark.ledger.administration import decode_operation
 from earmark.ledger.flush.plan import FlushPlan
 from earmark.ledger.flush.rows import EPOCH, SEQ, allocation_rows, entry_rows
 from earmark.ledger.models import Conflict
 
-__all__ = ["breathe", "breathing", "contradiction", "decode_configure", "first_difference"]
+__all__ = ["CONFIGURATION", "breathe", "breathing", "configuration", "contradiction", "first_difference"]
 
-decode_configure = msgspec.msgpack.Decoder(Configure).decode
+CONFIGURATION = (
+    "suspended",
+    "enforcement",
+    "overdraft_limit",
+    "config_seq",
+    "low_balance",
+    "critical_balance",
+    "cycle_seq",
+    "carry_kinds",
+)
+"""Columns of an account's totals that administrative operations set."""
 
 T = TypeVar("T")
 
@@ -34,6 +43,27 @@ def breathing(rows: Iterable[T]) -> Iterator[T]:
         yield row
         if count % _ROWS_A_BREATH == 0:
             breathe()
+
+
+def configuration(packed: bytes) -> tuple[int | None, ...] | None:
+    """Return what a recorded operation sets, in the order of CONFIGURATION; None where it leaves what is there."""
+    match decode_operation(packed):
+        case Configure() as change:
+            return (
+                change.suspended,
+                change.enforcement,
+                change.overdraft_limit,
+                _or_none(change.config_seq),
+                change.low_balance,
+                change.critical_balance,
+                None,
+                None,
+            )
+        case Renew() as renewal:
+            cycle = (None, None) if renewal.cap == ABSENT else (renewal.admin_seq, renewal.kinds)
+            return (None, None, None, _or_none(renewal.config_seq), None, None, *cycle)
+        case _:
+            return None
 
 
 def first_difference(
@@ -65,6 +95,10 @@ def first_difference(
 def contradiction(problem: object) -> Conflict:
     """Return the conflict for totals that the database's checks refuse."""
     return Conflict("", 0, f"the records contradict the ledger's totals: {str(problem).splitlines()[0]}")
+
+
+def _or_none(number: int) -> int | None:
+    return None if number == ABSENT else number
 
 
 def _content(row: tuple[Any, ...]) -> tuple[Any, ...]:

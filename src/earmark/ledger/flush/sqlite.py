@@ -14,9 +14,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from earmark.engine.records import StreamElement
+from earmark.ledger.flush.alerts import DELIVERY_COLUMNS, NOTIFICATION_COLUMNS, deliveries
 from earmark.ledger.flush.plan import FlushPlan, Standing, account_ids_of, plan_flush
 from earmark.ledger.flush.rows import ALLOCATION_COLUMNS, ENTRY_COLUMNS, allocation_rows, entry_rows
-from earmark.ledger.flush.shared import breathe, breathing, contradiction, decode_configure, first_difference
+from earmark.ledger.flush.shared import (
+    CONFIGURATION,
+    breathe,
+    breathing,
+    configuration,
+    contradiction,
+    first_difference,
+)
+from earmark.ledger.flush.usage import UsageDeltas
 from earmark.ledger.models import Conflict, Fenced, FlushOutcome, Written
 from earmark.ledger.sqlite import SqliteDatabase
 from earmark.ledger.stores import read_position
@@ -64,7 +73,25 @@ _APPLIED = "UPDATE admin_operations SET state = 1 WHERE account_key = ? AND admi
 _REFUSED = "UPDATE admin_operations SET state = 2, refusal = ?3 WHERE account_key = ?1 AND admin_seq = ?2"
 _REFUSED_GRANTS = "UPDATE grants SET state = 2 WHERE account_key = ?1 AND grant_number = ?2"
 _OPERATION = "SELECT operation FROM admin_operations WHERE account_key = ? AND admin_seq = ?"
-_CONFIGURE = "UPDATE account_totals SET suspended = ?, enforcement = ?, overdraft_limit = ? WHERE account_key = ?"
+_CONFIGURE = f"""
+    UPDATE account_totals SET {", ".join(f"{column} = coalesce(?, {column})" for column in CONFIGURATION)}
+    WHERE account_key = ?
+"""  # noqa: S608  constant names
+_CARRY = "UPDATE account_totals SET carry_room = ?2 WHERE account_key = ?1"
+_COUNT = """
+    INSERT INTO limit_counters (account_key, key, start_time, end_time, used) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (account_key, key, start_time) DO UPDATE SET used = used + excluded.used
+"""
+_CONTACTS = "SELECT account_key, contacts FROM accounts WHERE account_key IN (SELECT value FROM json_each(?))"
+_NOTIFY = f"""
+    INSERT INTO notifications ({", ".join(NOTIFICATION_COLUMNS)}) VALUES ({", ".join("?" * len(NOTIFICATION_COLUMNS))})
+    ON CONFLICT (notification_id) DO NOTHING
+"""  # noqa: S608  constant names
+_DELIVER = f"""
+    INSERT INTO notification_deliveries (notification_key, {", ".join(DELIVERY_COLUMNS)})
+    SELECT notification_key, {", ".join("?" * len(DELIVERY_COLUMNS))} FROM notifications WHERE notification_id = ?
+    ON CONFLICT (notification_key, position) DO NOTHING
+"""  # noqa: S608  constant names
 
 
 class _NothingWrittenError(Exception):
@@ -122,9 +149,13 @@ def _flush(
         difference = first_difference(partition, plan, *known)
         if difference is not None:
             raise _NothingWrittenError(difference)
-    driver.executemany(_INSERT_ENTRIES, breathing(entry_rows(partition, plan.entries)))
+    usage = UsageDeltas()
+    driver.executemany(_INSERT_ENTRIES, breathing(usage.counting(plan.entries, entry_rows(partition, plan.entries))))
     driver.executemany(_INSERT_ALLOCATIONS, breathing(allocation_rows(plan.entries)))
     _project(driver, plan)
+    for rollup, rows in usage.rows():
+        values = f"VALUES ({', '.join('?' * len(rollup.types))})"
+        driver.executemany(rollup.addition(values, "min"), breathing(rows))
     return Written(plan.flushed_seq, len(plan.entries), len(plan.known) + plan.passed_over)
 
 
@@ -175,7 +206,27 @@ def _project(driver: Any, plan: FlushPlan) -> None:
     driver.executemany(_APPLIED, plan.applied)
     driver.executemany(_REFUSED, plan.refused)
     driver.executemany(_REFUSED_GRANTS, [(key, admin_seq) for key, admin_seq, _ in plan.refused])
-    for key, admin_seq in plan.configured:
+    for key, admin_seq in plan.configuring:
         (packed,) = driver.execute(_OPERATION, (key, admin_seq)).fetchone()
-        applied = decode_configure(packed)
-        driver.execute(_CONFIGURE, (applied.suspended, applied.enforcement, applied.overdraft_limit, key))
+        changed = configuration(packed)
+        if changed is not None:
+            driver.execute(_CONFIGURE, (*changed, key))
+    # After the renewals: what an ending left of the room is later.
+    driver.executemany(_CARRY, plan.carry_rooms.items())
+    driver.executemany(_COUNT, plan.changed_counters)
+    if plan.notifications:
+        _notify(driver, plan)
+
+
+def _notify(driver: Any, plan: FlushPlan) -> None:
+    driver.executemany(_NOTIFY, plan.notifications)
+    keys = json.dumps([notification[1] for notification in plan.notifications])
+    contacts = dict(driver.execute(_CONTACTS, (keys,)).fetchall())
+    driver.executemany(
+        _DELIVER,
+        [
+            (*delivery, notification[0])
+            for notification in plan.notifications
+            for delivery in deliveries(contacts[notification[1]])
+        ],
+    )
