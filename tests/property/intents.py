@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from earmark.domain.ids import ReservationDigest, content_digest, extension_digest, reservation_digest
+from earmark.domain.limits import FOREVER
 from earmark.domain.states import Enforcement, GrantKind, OveragePolicy, ReservationState
 from earmark.engine.memory import MemoryStore
 from earmark.engine.operations import (
@@ -23,11 +24,13 @@ from earmark.engine.operations import (
     ConfirmFlush,
     Evict,
     Extend,
+    LimitClaim,
     Operation,
     ReadBalance,
     ReadReservation,
     RebuildAccount,
     Release,
+    Renew,
     RenewLease,
     Reserve,
     RetireReservations,
@@ -43,6 +46,15 @@ HOUR = 3600 * SECOND
 ACCOUNTS = ("acme", "{07}", "a{b}:accounts %s '\"", "~" * 128)
 """The last three are hostile: hash tags, quotes, formats, and the longest there may be."""
 REQUESTS = 6
+DAY = 24 * HOUR
+
+LIMITS = (
+    ("burst:0:account:", 10 * SECOND),
+    ("daily %s {07}:0:user:b\u00f6b \u4e2d:x", DAY),
+    ("hourly:12:project:\"'\\", HOUR),
+    ("all:3:account:", FOREVER),
+)
+"""Keys of limits, and how long their windows are."""
 USERS = ("", "ann", "b\u00f6b \u4e2d")
 
 
@@ -54,8 +66,15 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     waiting: list[Reserve | Charge | Extend] = field(default_factory=list)
     """What was last told to wait, the latest last."""
+    pause: int = 0
+    """How long the batch being built will wait before it is sent."""
     administered: dict[str, int] = field(default_factory=dict)
     """Within the batch being built: the admin_seq of the last administrative operation on an account."""
+
+    def config_seq(self, account_id: str) -> int:
+        """Return what a sidecar knows of an account's configuration."""
+        account = self.store.partition.accounts.get(account_id)
+        return account.config_seq if account else self.ledger.rows[account_id].config_seq
 
     def due_within(self, duration: int) -> bool:
         """Tell whether anything becomes due this soon."""
@@ -106,6 +125,44 @@ def content_of(*parts: object) -> str:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A limit that applies to a call."""
+
+    limit: int
+    amount: int
+    near_percent: int
+    blocks: bool
+    shift: int
+    """Which window comes first, of two that follow each other: 0 for the present one, -1 for the one before, 1 for the
+    one after, which holds no now."""
+
+    def claim(self, world: World) -> LimitClaim:
+        key, length = LIMITS[self.limit]
+        near = min(self.amount, max(1, self.amount * self.near_percent // 100))
+        windows = (0, FOREVER)
+        if length != FOREVER:
+            now = world.store.partition.now + world.pause
+            first = now - now % length + self.shift * length
+            windows = (first, first + length, first + length, first + 2 * length)  # type: ignore[assignment]
+        return LimitClaim(key, self.amount, near, self.blocks, windows)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a sidecar says of a call from the account's configuration."""
+
+    claims: tuple[Claim, ...] = ()
+    entitled: bool = True
+    silent: bool = False
+    """If the amount is 0."""
+    moved: int = 0
+    """Not 0 for another configuration than the account's."""
+
+
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True)
 class TryReserve:
     account: int
     request: int
@@ -116,8 +173,9 @@ class TryReserve:
     wait: int
     owner: str
     validate_only: bool
+    rules: Rules = NO_RULES
 
-    def operation(self, _world: World, /) -> Operation:
+    def operation(self, world: World, /) -> Operation:
         minimum = self.amount if self.minimum is None else min(self.minimum, self.amount)
         return Reserve(
             account_id=ACCOUNTS[self.account],
@@ -132,6 +190,10 @@ class TryReserve:
             wait=self.wait,
             owner=self.owner if self.wait else "",
             validate_only=self.validate_only,
+            silent=self.rules.silent and self.amount == 0,
+            entitled=self.rules.entitled,
+            config_seq=world.config_seq(ACCOUNTS[self.account]) + self.rules.moved,
+            limits=tuple(claim.claim(world) for claim in self.rules.claims),
         )
 
 
@@ -146,8 +208,9 @@ class TryCharge:
     wait: int
     owner: str
     validate_only: bool
+    rules: Rules = NO_RULES
 
-    def operation(self, _world: World, /) -> Operation:
+    def operation(self, world: World, /) -> Operation:
         minimum = self.amount if self.minimum is None else min(self.minimum, self.amount)
         return Charge(
             account_id=ACCOUNTS[self.account],
@@ -163,6 +226,10 @@ class TryCharge:
             wait=self.wait,
             owner=self.owner if self.wait else "",
             validate_only=self.validate_only,
+            silent=self.rules.silent and self.amount == 0,
+            entitled=self.rules.entitled,
+            config_seq=world.config_seq(ACCOUNTS[self.account]) + self.rules.moved,
+            limits=tuple(claim.claim(world) for claim in self.rules.claims),
         )
 
 
@@ -328,17 +395,57 @@ class TryConfigure:
     members_added: tuple[str, ...]
     members_removed: tuple[str, ...]
     skew: int
+    low_balance: int = ABSENT
+    critical_balance: int = ABSENT
+    moves: bool = False
+    """Whether limits, time zone or entitlements change."""
 
     def operation(self, world: World, /) -> Operation:
         account_id = ACCOUNTS[self.account]
+        admin_seq = _skewed(world, account_id, self.skew)
         return Configure(
             account_id=account_id,
-            admin_seq=_skewed(world, account_id, self.skew),
+            admin_seq=admin_seq,
             suspended=self.suspended,
             enforcement=self.enforcement,
             overdraft_limit=self.overdraft_limit,
             members_added=self.members_added,
             members_removed=self.members_removed,
+            config_seq=admin_seq if self.moves else ABSENT,
+            low_balance=self.low_balance,
+            critical_balance=self.critical_balance,
+        )
+
+
+@dataclass(frozen=True)
+class TryRenew:
+    account: int
+    amount: int
+    kind: GrantKind
+    life: int | None
+    max_grants: int
+    cap: int
+    kinds: tuple[GrantKind, ...]
+    skew: int
+    moves: bool = False
+
+    def operation(self, world: World, /) -> Operation:
+        account_id = ACCOUNTS[self.account]
+        now = world.store.partition.now
+        admin_seq = _skewed(world, account_id, self.skew)
+        return Renew(
+            account_id=account_id,
+            admin_seq=admin_seq,
+            kind=self.kind,
+            priority=100,
+            amount=self.amount,
+            acquire_time=now,
+            expire_time=0 if self.life is None else now + self.life,
+            max_grants=self.max_grants,
+            cap=self.cap,
+            kinds=sum(1 << kind for kind in self.kinds),
+            settlement='{"m":"renewed"}',
+            config_seq=admin_seq if self.moves else ABSENT,
         )
 
 
@@ -405,6 +512,7 @@ class TryEvict:
             world.store.partition.now if self.idle else 0,
             (account.admin_seq if account else 0) + self.skew,
             tuple(sorted(account.members)) if account else (),
+            tuple(world.ledger.rows[account_id].counters),
         )
 
 

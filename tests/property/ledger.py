@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from earmark.domain.states import Enforcement, EntryKind, ReservationState
-from earmark.engine.operations import ApplyGrant, Configure, LoadAccount, RestoreReservation, VoidGrant
+from earmark.engine.operations import (
+    ABSENT,
+    ApplyGrant,
+    Configure,
+    Counter,
+    LoadAccount,
+    Renew,
+    RestoreReservation,
+    VoidGrant,
+)
 from earmark.engine.records import StreamRecord
 
 STATE_AFTER = {
@@ -18,6 +27,9 @@ STATE_AFTER = {
     EntryKind.RELEASE: ReservationState.RELEASED,
     EntryKind.EXPIRED_HOLD: ReservationState.EXPIRED,
 }
+
+
+Administration = ApplyGrant | VoidGrant | Configure | Renew
 
 
 @dataclass
@@ -35,7 +47,14 @@ class Row:
     overdraft_limit: int = 0
     admin_seq: int = 0
     members: set[str] = field(default_factory=set)
-    grants: dict[int, ApplyGrant] = field(default_factory=dict)
+    config_seq: int = 0
+    low_balance: int = ABSENT
+    critical_balance: int = ABSENT
+    cycle_seq: int = 0
+    carry_room: int = 0
+    carry_kinds: int = 0
+    counters: dict[tuple[str, int], Counter] = field(default_factory=dict)
+    grants: dict[int, ApplyGrant | Renew] = field(default_factory=dict)
     left: dict[int, int] = field(default_factory=dict)
     voided_grants: set[int] = field(default_factory=set)
     seq: int = 0
@@ -46,12 +65,12 @@ class Ledger:
     """Projects stream records."""
 
     def __init__(self) -> None:
-        self.administration: dict[tuple[str, int], ApplyGrant | VoidGrant | Configure] = {}
+        self.administration: dict[tuple[str, int], Administration] = {}
         self.rows: dict[str, Row] = defaultdict(Row)
         self.ended: dict[str, StreamRecord] = {}
         self.seq = 0
 
-    def record(self, operation: ApplyGrant | VoidGrant | Configure) -> None:
+    def record(self, operation: Administration) -> None:
         """Note an administrative operation, as SQL does before it is relayed."""
         self.administration[operation.account_id, operation.admin_seq] = operation
 
@@ -69,14 +88,18 @@ class Ledger:
         if record.kind < EntryKind.CONFIGURED:
             row.entry_number += 1
             assert record.entry_number == row.entry_number, "a gap in the entry numbers"
+        if record.carry_room >= 0:
+            row.carry_room = record.carry_room
         taken = sum(record.allocations[2::3])
         for start in range(0, len(record.allocations) if record.kind != EntryKind.GRANT else 0, 3):
             row.left[record.allocations[start]] -= record.allocations[start + 2]
         match EntryKind(record.kind):
             case EntryKind.GRANT:
                 operation = self.administration[record.account_id, record.admin_seq]
-                assert isinstance(operation, ApplyGrant)
+                assert isinstance(operation, ApplyGrant | Renew)
                 assert record.amount == operation.amount
+                if isinstance(operation, Renew):
+                    _begin_cycle(row, operation)
                 row.granted += record.amount
                 row.grants[record.grant] = operation
                 row.left[record.grant] = record.amount
@@ -85,6 +108,10 @@ class Ledger:
                 row.debt += record.amount - taken
                 raised = record.amount > taken
                 assert not raised or row.debt <= row.overdraft_limit, "debt above the limit in force"
+                for use in record.windows:
+                    counter = row.counters.get((use.key, use.start), Counter(use.key, use.start, use.end, 0))
+                    used = counter.used + use.amount
+                    row.counters[use.key, use.start] = Counter(use.key, use.start, counter.end, used)
             case EntryKind.GRANT_EXPIRED:
                 row.expired += record.amount
             case EntryKind.GRANT_VOIDED:
@@ -94,10 +121,17 @@ class Ledger:
                 row.debt -= record.amount
             case EntryKind.CONFIGURED:
                 configuration = self.administration[record.account_id, record.admin_seq]
+                if isinstance(configuration, Renew):
+                    _begin_cycle(row, configuration)
+                    return
                 assert isinstance(configuration, Configure)
                 row.suspended = configuration.suspended
                 row.enforcement = configuration.enforcement
                 row.overdraft_limit = configuration.overdraft_limit
+                row.low_balance = configuration.low_balance
+                row.critical_balance = configuration.critical_balance
+                if configuration.config_seq != ABSENT:
+                    row.config_seq = configuration.config_seq
                 row.members -= set(configuration.members_removed)
                 row.members |= set(configuration.members_added)
             case EntryKind.RELEASE | EntryKind.EXPIRED_HOLD | EntryKind.ADMIN_REFUSED:
@@ -139,6 +173,13 @@ class Ledger:
             admin_seq=row.admin_seq,
             members=tuple(sorted(row.members)),
             grants=grants,
+            config_seq=row.config_seq,
+            low_balance=row.low_balance,
+            critical_balance=row.critical_balance,
+            cycle_seq=row.cycle_seq,
+            carry_room=row.carry_room,
+            carry_kinds=row.carry_kinds,
+            counters=tuple(row.counters.values()),
         )
 
     def restore(self, digest: str, generation: int) -> RestoreReservation | None:
@@ -163,4 +204,13 @@ class Ledger:
             entry_number=record.entry_number,
             details=record.details,
             allocations=record.allocations,
+            windows=tuple((use.key, use.start, use.end) for use in record.windows),
         )
+
+
+def _begin_cycle(row: Row, renewal: Renew) -> None:
+    if renewal.config_seq != ABSENT:
+        row.config_seq = renewal.config_seq
+    if renewal.cap != ABSENT:
+        row.cycle_seq = renewal.admin_seq
+        row.carry_kinds = renewal.kinds

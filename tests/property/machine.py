@@ -16,6 +16,7 @@ from earmark.engine.operations import (
     Configure,
     Extend,
     Operation,
+    Renew,
     Reserve,
     RetireReservations,
     VoidGrant,
@@ -32,10 +33,14 @@ class Driver(RuleBasedStateMachine):
 
     funds = 300
     overdraft_limit = 500
+    low_balance = 150
+    critical_balance = 20
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryStore(replay_window=HOUR)
+        self.store = MemoryStore(
+            replay_window=HOUR, low_balance=self.low_balance, critical_balance=self.critical_balance
+        )
         self.world = World(self.store)
         self.clock = START
 
@@ -73,6 +78,7 @@ class Driver(RuleBasedStateMachine):
 
     def attempt(self, batch: Sequence[Intent], pause: int) -> None:
         self.world.administered.clear()
+        self.world.pause = pause
         operations = [operation for intent in batch if (operation := intent.operation(self.world)) is not None]
         # First, as if in a call of its own: after a late commit in the same batch the engine looks at one record less.
         operations.sort(key=lambda operation: not isinstance(operation, RetireReservations))
@@ -86,7 +92,7 @@ class Driver(RuleBasedStateMachine):
             if currently_in_test_context():
                 note(f"{operation}\n    -> {result}")
             match operation, result:
-                case (ApplyGrant() | VoidGrant() | Configure()) as change, Applied(fresh=True):
+                case (ApplyGrant() | VoidGrant() | Configure() | Renew()) as change, Applied(fresh=True):
                     self.world.ledger.record(change)
                 case (Reserve() | Charge() | Extend()) as waiting, Waiting():
                     self.world.waiting.append(waiting)
@@ -151,4 +157,35 @@ class Debtor(Driver):
         self.attempt(batch, pause)
 
 
-MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Outlived, Debtor)
+class Limited(Driver):
+    """Limits of several windows, thresholds, and a configuration that moves."""
+
+    @rule(batch=st.lists(tries.limited, min_size=1, max_size=5), pause=tries.across_windows)
+    def spend(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+    @rule(batch=st.lists(tries.residing, min_size=1, max_size=3))
+    def reside(self, batch: list[Intent]) -> None:
+        self.attempt(batch, 0)
+
+
+class Cycles(Driver):
+    """Renewals, rollovers, expiries, purchases and generations in any order."""
+
+    funds = 40
+    overdraft_limit = 60
+
+    @rule(renewal=tries.renewals, pause=tries.minutes)
+    def renew(self, renewal: Intent, pause: int) -> None:
+        self.attempt([renewal], pause)
+
+    @rule(batch=st.lists(tries.living, min_size=1, max_size=5), pause=tries.minutes)
+    def generate(self, batch: list[Intent], pause: int) -> None:
+        self.attempt(batch, pause)
+
+    @rule(batch=st.lists(tries.residing, min_size=1, max_size=3))
+    def reside(self, batch: list[Intent]) -> None:
+        self.attempt(batch, 0)
+
+
+MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Outlived, Debtor, Limited, Cycles)

@@ -6,14 +6,18 @@ from hypothesis import strategies as st
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
-from earmark.engine.operations import ABSENT
+from earmark.engine.operations import ABSENT, NEVER
 from tests.property.intents import (
+    DAY,
     HOUR,
+    LIMITS,
     MILLISECOND,
     MINUTE,
     REQUESTS,
     SECOND,
     USERS,
+    Claim,
+    Rules,
     TryAgain,
     TryCancel,
     TryCharge,
@@ -29,6 +33,7 @@ from tests.property.intents import (
     TryRead,
     TryRebuild,
     TryRelease,
+    TryRenew,
     TryReserve,
     TryRestore,
     TryRetire,
@@ -61,12 +66,31 @@ skews = st.sampled_from((0, 0, 0, 0, 0, -1, 1))
 members = st.lists(st.sampled_from(USERS[1:]), max_size=2, unique=True).map(tuple)
 kinds = st.sampled_from(GrantKind)
 actuals = st.one_of(st.just(ABSENT), st.just(ABSENT), amounts)
+claims = st.builds(
+    Claim,
+    st.integers(0, len(LIMITS) - 1),
+    st.sampled_from((0, 1, 30, 60, 100, 200, 500, MAX_MICROS)),
+    st.sampled_from((50, 80, 100)),
+    st.sampled_from((True, True, False)),
+    st.sampled_from((0,) * 6 + (-1, -1, 1)),
+)
+several_claims = st.lists(claims, max_size=3, unique_by=lambda claim: claim.limit).map(tuple)
+rules = st.builds(
+    Rules,
+    several_claims,
+    entitled=st.sampled_from((True,) * 7 + (False,)),
+    silent=st.booleans(),
+    moved=st.sampled_from((0,) * 9 + (1,)),
+)
+thresholds = st.sampled_from((ABSENT, ABSENT, NEVER, 0, 30, 100, 250))
 reads = st.builds(TryRead, accounts, st.one_of(st.none(), requests))
 
 spending = st.one_of(
     st.builds(TryReserve, accounts, requests, amounts, minimums, ttls, users, waits, owners, rarely),
     st.builds(TryReserve, accounts, requests, small, st.none(), ttls, nobody, no_wait, owners, no),
     st.builds(TryCharge, accounts, requests, amounts, minimums, policies, users, waits, owners, rarely),
+    st.builds(TryReserve, accounts, requests, amounts, minimums, ttls, users, waits, owners, rarely, rules),
+    st.builds(TryCharge, accounts, requests, amounts, minimums, policies, users, waits, owners, rarely, rules),
     st.builds(TryCommit, accounts, targets, actuals, policies),
     st.builds(TryCommit, accounts, targets, st.one_of(st.just(ABSENT), small), policies),
     st.builds(TryRelease, accounts, targets, rarely),
@@ -96,8 +120,27 @@ configurations = st.builds(
     st.one_of(st.just(()), st.just(()), members),
     members,
     skews,
+    thresholds,
+    thresholds,
+    st.booleans(),
 )
-administration = st.one_of(grants, voids, configurations)
+caps = st.sampled_from((ABSENT, 0, 5, 40, 40, 100, 300))
+counted_kinds = st.sampled_from(
+    ((GrantKind.SUBSCRIPTION,), (GrantKind.SUBSCRIPTION,), (GrantKind.FREE, GrantKind.SUBSCRIPTION), tuple(GrantKind))
+)
+any_renewals = st.builds(
+    TryRenew,
+    accounts,
+    st.one_of(small, small, small, amounts),
+    st.sampled_from((GrantKind.SUBSCRIPTION, GrantKind.SUBSCRIPTION, GrantKind.FREE)),
+    lives,
+    st.sampled_from((256, 256, 3)),
+    caps,
+    counted_kinds,
+    skews,
+    st.booleans(),
+)
+administration = st.one_of(grants, voids, configurations, any_renewals)
 residence = st.one_of(
     st.builds(TryLoad, accounts, rarely),
     st.builds(TryLoad, accounts, no),
@@ -217,3 +260,82 @@ owing = st.one_of(
 )
 
 rebuilds = st.builds(TryRebuild, one_account)
+
+# Idle accounts that leave and come back, and what a recovery does.
+residing = st.one_of(
+    st.builds(TryFlush, in_order),
+    st.builds(TryFlush, in_order),
+    st.builds(TryEvict, one_account, st.just(value=True), in_order),
+    st.builds(TryLoad, one_account, no),
+    st.builds(TryLoad, one_account, no),
+    st.builds(TryRetire, st.just(100)),
+    st.builds(TryRestore, one_account, targets, no),
+)
+
+# Limits, thresholds, and the configuration that they come from.
+limit_lives = st.sampled_from((SECOND, 5 * SECOND, 5 * SECOND, HOUR))
+limited = st.one_of(
+    *[
+        st.builds(TryReserve, one_account, requests, size, minimum, limit_lives, nobody, wait, owners, rarely, rules)
+        for size, minimum, wait in (
+            (small, minimums, no_wait),
+            (small, minimums, no_wait),
+            (small, st.none(), queueing_waits),
+            (amounts, minimums, no_wait),
+        )
+    ],
+    *[
+        st.builds(TryCharge, one_account, requests, size, minimums, policies, nobody, no_wait, owners, rarely, rules)
+        for size in (small, small, amounts)
+    ],
+    st.builds(TryCommit, one_account, targets, st.just(ABSENT), policies),
+    st.builds(TryCommit, one_account, targets, st.one_of(small, amounts), policies),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, st.one_of(small, amounts), no_wait, owners),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
+    st.builds(TryAgain, st.integers(0, 5), owners),
+    st.builds(TryGrant, one_account, small, kinds, st.just(100), lives, st.just(256), in_order),
+    st.builds(
+        TryConfigure,
+        one_account,
+        no,
+        st.sampled_from((Enforcement.BLOCK, Enforcement.BLOCK, Enforcement.BLOCK, Enforcement.OBSERVE)),
+        overdrafts,
+        st.just(()),
+        st.just(()),
+        in_order,
+        thresholds,
+        thresholds,
+        st.booleans(),
+    ),
+)
+across_windows = st.sampled_from((0, 0, 0, MILLISECOND, SECOND, 5 * SECOND, 10 * SECOND, MINUTE, HOUR, DAY))
+
+# A subscription's life: credits each cycle, packs in between, generations at any time.
+renewals = st.builds(
+    TryRenew,
+    one_account,
+    st.sampled_from((0, 20, 50, 50, 100)),
+    st.just(GrantKind.SUBSCRIPTION),
+    st.sampled_from((None, None, None, MINUTE, HOUR)),
+    st.just(1024),
+    caps,
+    counted_kinds,
+    st.sampled_from((0,) * 8 + (-1, 1)),
+    rarely,
+)
+living = st.one_of(
+    renewals,
+    st.builds(TryGrant, one_account, small, kinds, st.sampled_from((50, 100)), hoard_lives, st.just(1024), in_order),
+    st.builds(TryGrant, one_account, small, st.just(GrantKind.PURCHASE), st.just(100), st.none(), st.just(9), in_order),
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, no_wait, owners, no),
+    st.builds(TryReserve, one_account, requests, small, st.just(0), st.just(HOUR), nobody, no_wait, owners, no),
+    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, waits, owners, no, rules),
+    st.builds(TryCharge, one_account, requests, small, minimums, policies, nobody, no_wait, owners, no, rules),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 60), policies),
+    st.builds(TryCommit, one_account, targets, st.integers(-1, 200), st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT)),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryRelease, one_account, targets, no),
+    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
+    st.builds(TryVoid, one_account, st.integers(1, 6), in_order),
+)
