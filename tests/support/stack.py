@@ -16,6 +16,7 @@ from earmark.embedded import EmbeddedEngine, lock_data_dir
 from earmark.engine.batcher import BatcherOptions
 from earmark.engine.engine import Engine, EngineOptions
 from earmark.engine.operations import ABSENT, Commit, ReadBalance, Release, Reserve
+from earmark.engine.ports import Claims
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import BalanceRead, BalanceView, Done, Result
 from earmark.jobs.recovery import Recovery
@@ -142,7 +143,12 @@ def _append_only(data_dir: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def open_stack(
-    data_dir: Path, database_url: str, *, partitions: int = 2, options: EngineOptions = PATIENT
+    data_dir: Path,
+    database_url: str,
+    *,
+    partitions: int = 2,
+    options: EngineOptions = PATIENT,
+    claims: Claims | None = None,
 ) -> AsyncIterator[Stack]:
     """Start everything; stop it at the end."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -161,7 +167,7 @@ async def open_stack(
         recovery.start()
         stack.push_async_callback(recovery.close)
         await recovery.wait_admitted()
-        engine = Engine(store, ledger.archive, options)
+        engine = Engine(store, ledger.archive, options, claims)
         await engine.start()
         stack.push_async_callback(engine.close)
         yield Stack(redis, ledger, store, recovery, engine)

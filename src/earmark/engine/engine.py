@@ -1,7 +1,8 @@
 """The engine: one way in for every operation, whoever asks.
 
 `submit` queues an operation with the batcher; the route takes each result to its end: most go straight back
-to who asked, a miss goes to `Residence`, a wait to the `WaitingRoom`, and what was not executed is sent again.
+to who asked, a miss goes to `Residence`, a wait to the `WaitingRoom`, a call whose configuration has moved on to
+`Deriving`, and what was not executed is sent again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from earmark.domain.ids import partition_of
 from earmark.engine.batcher import Batcher, BatcherOptions
 from earmark.engine.changes import Changes
+from earmark.engine.deriving import Deriving, asker_of
 from earmark.engine.operations import (
     AccountOperation,
     AnyOperation,
@@ -25,7 +27,7 @@ from earmark.engine.operations import (
     Release,
     Reserve,
 )
-from earmark.engine.ports import Archive, OnDone
+from earmark.engine.ports import Archive, Claims, OnDone
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.residence import Residence
 from earmark.engine.results import (
@@ -34,6 +36,7 @@ from earmark.engine.results import (
     BalanceView,
     BatchReply,
     Bug,
+    ConfigurationMoved,
     Done,
     Refused,
     ReservationMissing,
@@ -58,7 +61,13 @@ class EngineOptions:
 class Engine:
     """Implements `earmark.engine.ports.Metering` on a Redis store and an archive."""
 
-    def __init__(self, store: RedisStore, archive: Archive, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        archive: Archive,
+        options: EngineOptions | None = None,
+        claims: Claims | None = None,
+    ) -> None:
         self._options = options or EngineOptions()
         self._store = store
         self._partitions = store.partitions
@@ -68,6 +77,7 @@ class Engine:
         self._backlogs = [0] * store.partitions
         self._residence = Residence(self, archive)
         self._room = WaitingRoom(self.enqueue)
+        self._deriving = Deriving(claims, self.enqueue, self.cancel_wait)
         self._changes = Changes(store, self.execute, self._room)
         self.memory_full = False
         """Set by the memory watch: above the high-water mark new reservations are refused."""
@@ -79,6 +89,7 @@ class Engine:
     async def close(self) -> None:
         """Stop listening and loading. Calls under way are answered by the store's own closing."""
         await self._changes.close()
+        await self._deriving.close()
         await self._residence.close()
 
     # The way in
@@ -124,7 +135,7 @@ class Engine:
             raise
 
     def execute_once(self, operation: AccountOperation) -> Awaitable[Result]:
-        """Execute without loading what is missing: the raw result. For residence and jobs."""
+        """Execute without loading what is missing or deriving anew: the raw result. For residence and jobs."""
         return self.execute_on(partition_of(operation.account_id, self._partitions), operation)
 
     def execute_on(self, partition: int, operation: AnyOperation) -> Awaitable[Result]:
@@ -135,6 +146,7 @@ class Engine:
 
     def cancel_wait(self, operation: WaitingOperation) -> None:
         """Take a waiting operation out of its queue; whoever asked for it is not answered any more."""
+        self._deriving.leave(ticket_of(operation), operation.owner)
         self._room.leave(operation)
         cancel = CancelWait(operation.account_id, ticket_of(operation), operation.owner)
         self.submit(cancel, lambda _: None)
@@ -179,7 +191,9 @@ class Engine:
             case ReservationMissing() if isinstance(operation, (Commit, Release, Extend, ReadReservation)):
                 self._residence.reservation_missing(operation, on_done, result)
             case Waiting() if isinstance(operation, _MAY_WAIT):
-                self._room.park(operation, on_done)
+                self._room.park(operation, asker_of(on_done))
+            case ConfigurationMoved() if isinstance(operation, (Reserve, Charge)):
+                self._deriving.moved(operation, on_done, result)
             case Bug():
                 on_done(
                     Internal(
@@ -187,6 +201,8 @@ class Engine:
                     )
                 )
             case _:
+                if isinstance(operation, _MAY_WAIT) and operation.wait:
+                    self._room.forget(operation)
                 on_done(result)
 
     def _send_again(self, operation: AnyOperation, on_done: OnDone) -> None:

@@ -9,16 +9,18 @@ from earmark.domain.ids import ReservationDigest
 from earmark.engine.operations import (
     AccountOperation,
     ApplyGrant,
+    Charge,
     Configure,
     LoadAccount,
     Renew,
+    Reserve,
     RestoreReservation,
     VoidGrant,
 )
 from earmark.engine.results import BalanceView, Result
 from earmark.errors import EarmarkError
 
-__all__ = ["Archive", "Metering", "OnDone"]
+__all__ = ["Archive", "Claims", "Metering", "OnDone"]
 
 OnDone = Callable[[Result | EarmarkError], None]
 
@@ -44,6 +46,23 @@ class Archive(Protocol):
         self, account_id: str, after_admin_seq: int
     ) -> list[ApplyGrant | VoidGrant | Configure | Renew]:
         """Return the account's administrative operations after this admin_seq, in order, without a gap."""
+        ...
+
+
+class Claims(Protocol):
+    """Where a call's limits and entitlement come from, when those that it was sent with are no longer true."""
+
+    async def derive(self, operation: Reserve | Charge, now: int, config_seq: int) -> Reserve | Charge:
+        """Return the operation with `entitled`, `config_seq` and `limits` as the account's configuration has them.
+
+        Args:
+            operation: As it was sent.
+            now: The script's time; at least one window of each claim must hold it.
+            config_seq: The configuration in force in Redis: one derived from an older one would be refused again.
+
+        Raises:
+            EarmarkError: SQL is away, does not know that configuration yet, or no longer knows the account.
+        """
         ...
 
 
