@@ -188,7 +188,7 @@ class PostgresFlush:
         await _project(driver, plan)
         for rollup, rows in await loop.run_in_executor(self._database.worker, list, usage.rows()):
             arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(rollup.types, 1))
-            addition = rollup.addition(f"SELECT * FROM unnest({arrays})", "least")
+            addition = rollup.addition(f"SELECT * FROM unnest({arrays})", "least")  # noqa: S608  constant names
             await driver.execute(addition, *map(list, zip(*rows, strict=True)))
         return Written(plan.flushed_seq, len(plan.entries), len(plan.known) + plan.passed_over)
 

@@ -1,6 +1,6 @@
 """The tables of the ledger, as the newest migration leaves them (a test compares the two)."""
 
-from earmark.ledger.tables import alerts, billing, catalogs, limits, usage
+from earmark.ledger.tables import alerts, billing, catalogs, limits
 from earmark.ledger.tables.core import (
     account_totals,
     accounts,
@@ -13,6 +13,7 @@ from earmark.ledger.tables.core import (
     partitions,
     stores,
 )
+from earmark.ledger.tables.usage import grant_hours, usage_days, usage_hours
 
 __all__ = [
     "account_totals",
@@ -23,11 +24,13 @@ __all__ = [
     "catalogs",
     "entries",
     "entry_allocations",
+    "grant_hours",
     "grants",
     "limits",
     "members",
     "metadata",
     "partitions",
     "stores",
-    "usage",
+    "usage_days",
+    "usage_hours",
 ]

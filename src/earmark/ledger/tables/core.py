@@ -227,6 +227,20 @@ grants = Table(
     postgresql_with={"fillfactor": "60"},
 )
 
+
+def _history_index(name: str, column: str, condition: str) -> Index:
+    """Return the index of an account's history of one operation, user, ..., in the order of time."""
+    return Index(
+        name,
+        "account_key",
+        column,
+        "time",
+        "entry_number",
+        sqlite_where=text(condition),
+        postgresql_where=text(condition),
+    )
+
+
 # No foreign keys here and below: they are checked row by row, and the flush has just read the accounts of its rows.
 entries = Table(
     "entries",
@@ -261,6 +275,8 @@ entries = Table(
     Column("settlement", Text, nullable=False),
     # The limit windows that it counts in, as JSON: key, start, end, amount of each; empty for none.
     Column("windows", Text, nullable=False, server_default=""),
+    # Of a charge: what it was settled with, else what was reserved, else 1; 0 for every other kind.
+    Column("quantity", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("account_key", "entry_number", name="entries_pkey"),
     Index(
         "entries_by_reservation",
@@ -269,6 +285,20 @@ entries = Table(
         postgresql_where=text("digest IS NOT NULL"),
     ),
     Index("entries_by_time", "time", "account_key", "entry_number"),
+    Index("entries_by_account_time", "account_key", "time", "entry_number"),
+    _history_index("entries_by_operation", "operation", "operation <> ''"),
+    _history_index("entries_by_user", "user_id", "user_id <> ''"),
+    _history_index("entries_by_project", "project_id", "project_id <> ''"),
+    # Charges are nearly all of an account's entries: the index of its times finds them as fast.
+    _history_index("entries_by_kind", "kind", "kind <> 2"),
+    # A reservation's entries are found by its digest, which its request id makes.
+    Index(
+        "entries_by_request",
+        "account_key",
+        "request_id",
+        sqlite_where=text("kind NOT IN (2, 3, 4) AND request_id <> ''"),
+        postgresql_where=text("kind NOT IN (2, 3, 4) AND request_id <> ''"),
+    ),
 )
 
 entry_allocations = Table(
