@@ -29,6 +29,9 @@ def side_by_side(machine: type[Driver], engine: SharedEngine, runner: asyncio.Ru
             super().__init__()
             engine.empty()
             self.redis: RedisStore = runner.run(open_test_store(engine.url, options=OPTIONS))
+            self.redis.set_policy(
+                horizon=OPTIONS.horizon, low_balance=self.low_balance, critical_balance=self.critical_balance
+            )
             self.seq = 0
 
         def execute(self, operations: Sequence[Operation], pause: int) -> tuple[Result, ...]:

@@ -127,7 +127,9 @@ def _check_counters(partition: Partition, account: Account, sums: _Sums) -> None
         _require(counter.charged >= 0, account.account_id, "a window below zero", counter)
         _require(not counter.ended or counter.refs > 0, account.account_id, "a window outlived its end", counter)
         if counter.end > partition.now:
-            _require(counter.charged == sums.counted.get(place, 0), account.account_id, "charged of a window", counter, sums)
+            _require(
+                counter.charged == sums.counted.get(place, 0), account.account_id, "charged of a window", counter, sums
+            )
     _require(not held, account.account_id, "a reservation counts nowhere", dict(held))
     for (key, start), charged in sums.counted.items():
         counter_missing = (key, start) not in account.counters
