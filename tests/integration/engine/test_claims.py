@@ -69,7 +69,8 @@ async def move(stack: Stack, admin_seq: int = 2) -> None:
 
 
 def daily(amount: int, *windows: int) -> LimitClaim:
-    return LimitClaim("daily:0:account:", amount * CREDIT, amount * CREDIT, blocks=True, windows=windows or (0, FOREVER))
+    micros = amount * CREDIT
+    return LimitClaim("daily:0:account:", micros, near=micros, blocks=True, windows=windows or (0, FOREVER))
 
 
 async def test_a_call_under_an_older_configuration_is_derived_anew(stack: Stack, claims: Configurations) -> None:
