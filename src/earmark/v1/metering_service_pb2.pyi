@@ -384,14 +384,16 @@ class EstimatedItem(_message.Message):
     def __init__(self, min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., text: _Optional[str] = ..., affordable_quantity: _Optional[int] = ...) -> None: ...
 
 class CoveringPack(_message.Message):
-    __slots__ = ("pack", "count", "credits_micros")
+    __slots__ = ("pack", "count", "credits_micros", "prices")
     PACK_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     CREDITS_MICROS_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     pack: _catalog_pb2.Pack
     count: int
     credits_micros: int
-    def __init__(self, pack: _Optional[_Union[_catalog_pb2.Pack, _Mapping]] = ..., count: _Optional[int] = ..., credits_micros: _Optional[int] = ...) -> None: ...
+    prices: _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Money]
+    def __init__(self, pack: _Optional[_Union[_catalog_pb2.Pack, _Mapping]] = ..., count: _Optional[int] = ..., credits_micros: _Optional[int] = ..., prices: _Optional[_Iterable[_Union[_catalog_pb2.Money, _Mapping]]] = ...) -> None: ...
 
 class EstimateResponse(_message.Message):
     __slots__ = ("items", "min_micros", "max_micros", "sufficient", "shortfall_micros", "available_micros", "packs", "price_version")
