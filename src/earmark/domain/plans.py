@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.catalog import CycleKind, Plan, Rollover
+from earmark.domain.states import GrantKind
 
 __all__ = ["Change", "Overrides", "carried", "change_of_plan", "difference", "effective_plan", "normalise_identity"]
 
@@ -74,18 +75,14 @@ def difference(given: int, new: Plan) -> int:
     return max(0, new.credits - given)
 
 
-def carried(plan: Plan) -> tuple[int, int] | None:
-    """Return how much of the unused credits goes on at a renewal, and the kinds it counts as bits `1 << kind`.
+def carried(plan: Plan) -> tuple[int | None, tuple[GrantKind, ...]]:
+    """Return how much of the unused credits goes on at a renewal at most, and which kinds of grants that counts.
 
     None where nothing is cut: grants end by their own validity.
     """
     if plan.rollover is None:
-        return None
-    cap = MAX_MICROS if plan.rollover.cap is None else plan.rollover.cap
-    kinds = 0
-    for kind in plan.rollover.kinds:
-        kinds |= 1 << kind
-    return cap, kinds
+        return None, ()
+    return MAX_MICROS if plan.rollover.cap is None else plan.rollover.cap, plan.rollover.kinds
 
 
 def normalise_identity(identity: str) -> str:

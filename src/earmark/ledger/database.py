@@ -10,6 +10,7 @@ from earmark.engine.records import StreamElement
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.archive import SqlArchive
 from earmark.ledger.audit import Audit
+from earmark.ledger.billing import Billing
 from earmark.ledger.catalogs import CatalogTable
 from earmark.ledger.connections import Database, parse_url
 from earmark.ledger.entries import Entries
@@ -66,6 +67,7 @@ class Ledger:
         self.stores = Stores(database, clock)
         self.partitions = Partitions(database)
         self.accounts = Accounts(database, clock)
+        self.billing = Billing(database, clock)
         self.entries = Entries(database)
         self.catalogs = CatalogTable(database, clock)
         self.projections = Projections(database)
