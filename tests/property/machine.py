@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from earmark.domain.states import Enforcement, GrantKind
 from earmark.engine.memory import MemoryStore, check_invariants
@@ -23,7 +23,7 @@ from earmark.engine.operations import (
 )
 from earmark.engine.results import Applied, Result, Waiting
 from tests.property import strategies as tries
-from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, World
+from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, TryEvict, TryFlush, TryLoad, TryRead, World
 
 START = 1_700_000_000 * SECOND
 
@@ -43,6 +43,8 @@ class Driver(RuleBasedStateMachine):
         )
         self.world = World(self.store)
         self.clock = START
+        self.batches = 0
+        """Since the last recovery: one after another would prove nothing."""
 
     def execute(self, operations: Sequence[Operation], pause: int) -> tuple[Result, ...]:
         """Execute one batch after a pause."""
@@ -72,11 +74,14 @@ class Driver(RuleBasedStateMachine):
         )
         self.send([grant, overdraft], 0)
 
+    @precondition(lambda self: self.batches > 3)
     @rule(rebuild=tries.rebuilds)
     def recover(self, rebuild: Intent) -> None:
+        self.batches = 0
         self.attempt([rebuild], 0)
 
     def attempt(self, batch: Sequence[Intent], pause: int) -> None:
+        self.batches += 1
         self.world.administered.clear()
         self.world.pause = pause
         operations = [operation for intent in batch if (operation := intent.operation(self.world)) is not None]
@@ -84,6 +89,15 @@ class Driver(RuleBasedStateMachine):
         operations.sort(key=lambda operation: not isinstance(operation, RetireReservations))
         if operations:
             self.send(operations, pause)
+
+    def stay_away(self, idle: int, away: int, batch: Sequence[Intent]) -> None:
+        """Let the first account be flushed, evicted and loaded again, if nothing holds it."""
+        self.attempt([TryRead(0, None)], idle)
+        self.attempt([TryFlush(0)], 0)
+        self.attempt([TryEvict(0, idle=True, skew=0)], 0)
+        self.attempt([TryRead(0, None)], away)
+        self.attempt([TryLoad(0, stale=False)], 0)
+        self.attempt(batch, 0)
 
     def send(self, operations: Sequence[Operation], pause: int) -> None:
         before = len(self.store.stream)
@@ -164,9 +178,10 @@ class Limited(Driver):
     def spend(self, batch: list[Intent], pause: int) -> None:
         self.attempt(batch, pause)
 
-    @rule(batch=st.lists(tries.residing, min_size=1, max_size=3))
-    def reside(self, batch: list[Intent]) -> None:
-        self.attempt(batch, 0)
+    @precondition(lambda self: self.batches > 3)
+    @rule(idle=tries.absences, away=tries.absences, batch=tries.returning)
+    def leave_and_return(self, idle: int, away: int, batch: list[Intent]) -> None:
+        self.stay_away(idle, away, batch)
 
 
 class Cycles(Driver):
@@ -183,9 +198,10 @@ class Cycles(Driver):
     def generate(self, batch: list[Intent], pause: int) -> None:
         self.attempt(batch, pause)
 
-    @rule(batch=st.lists(tries.residing, min_size=1, max_size=3))
-    def reside(self, batch: list[Intent]) -> None:
-        self.attempt(batch, 0)
+    @precondition(lambda self: self.batches > 3)
+    @rule(idle=tries.absences, away=tries.absences, batch=tries.returning)
+    def leave_and_return(self, idle: int, away: int, batch: list[Intent]) -> None:
+        self.stay_away(idle, away, batch)
 
 
 MACHINES: tuple[type[Driver], ...] = (Everything, Queue, Hoard, Outlived, Debtor, Limited, Cycles)

@@ -45,6 +45,8 @@ one_account = st.just(0)
 requests = st.one_of(st.integers(0, REQUESTS - 1), st.integers(REQUESTS, 500))
 # Some by number, most among the records that are there, and of those the open ones twice as often.
 near = st.integers(REQUESTS, REQUESTS + 3)
+open_ones = st.integers(REQUESTS, REQUESTS + 1)
+fresh = st.integers(REQUESTS, 5000)
 targets = st.one_of(st.integers(0, REQUESTS - 1), near, near, st.integers(REQUESTS, 3 * REQUESTS))
 small = st.integers(0, 120)
 amounts = st.one_of(small, small, small, st.sampled_from((0, 1, 300, 2**31, MAX_MICROS - 1, MAX_MICROS)))
@@ -72,15 +74,15 @@ claims = st.builds(
     st.sampled_from((0, 1, 30, 60, 100, 200, 500, MAX_MICROS)),
     st.sampled_from((50, 80, 100)),
     st.sampled_from((True, True, False)),
-    st.sampled_from((0,) * 6 + (-1, -1, 1)),
+    st.sampled_from((0,) * 18 + (-1, -1, -1, 1)),
 )
-several_claims = st.lists(claims, max_size=3, unique_by=lambda claim: claim.limit).map(tuple)
+several_claims = st.lists(claims, min_size=1, max_size=3, unique_by=lambda claim: claim.limit).map(tuple)
 rules = st.builds(
     Rules,
-    several_claims,
-    entitled=st.sampled_from((True,) * 7 + (False,)),
+    st.one_of(several_claims, several_claims, st.just(())),
+    entitled=st.sampled_from((True,) * 19 + (False,)),
     silent=st.booleans(),
-    moved=st.sampled_from((0,) * 9 + (1,)),
+    moved=st.sampled_from((0,) * 19 + (1,)),
 )
 thresholds = st.sampled_from((ABSENT, ABSENT, NEVER, 0, 30, 100, 250))
 reads = st.builds(TryRead, accounts, st.one_of(st.none(), requests))
@@ -261,22 +263,22 @@ owing = st.one_of(
 
 rebuilds = st.builds(TryRebuild, one_account)
 
-# Idle accounts that leave and come back, and what a recovery does.
-residing = st.one_of(
-    st.builds(TryFlush, in_order),
-    st.builds(TryFlush, in_order),
-    st.builds(TryEvict, one_account, st.just(value=True), in_order),
-    st.builds(TryLoad, one_account, no),
-    st.builds(TryLoad, one_account, no),
-    st.builds(TryRetire, st.just(100)),
-    st.builds(TryRestore, one_account, targets, no),
+# How long an account stays away, and what a late commit then finds.
+absences = st.sampled_from((0, SECOND, MINUTE, HOUR, 25 * HOUR))
+returning = st.lists(
+    st.one_of(
+        st.builds(TryRetire, st.just(100)),
+        st.builds(TryRestore, one_account, targets, no),
+        st.builds(TryCommit, one_account, targets, st.integers(-1, 200), policies),
+    ),
+    max_size=4,
 )
 
 # Limits, thresholds, and the configuration that they come from.
-limit_lives = st.sampled_from((SECOND, 5 * SECOND, 5 * SECOND, HOUR))
+limit_lives = st.sampled_from((SECOND, 5 * SECOND, HOUR, HOUR, 24 * HOUR))
 limited = st.one_of(
     *[
-        st.builds(TryReserve, one_account, requests, size, minimum, limit_lives, nobody, wait, owners, rarely, rules)
+        st.builds(TryReserve, one_account, fresh, size, minimum, limit_lives, nobody, wait, owners, rarely, rules)
         for size, minimum, wait in (
             (small, minimums, no_wait),
             (small, minimums, no_wait),
@@ -285,13 +287,18 @@ limited = st.one_of(
         )
     ],
     *[
-        st.builds(TryCharge, one_account, requests, size, minimums, policies, nobody, no_wait, owners, rarely, rules)
+        st.builds(TryCharge, one_account, fresh, size, minimums, policies, nobody, no_wait, owners, rarely, rules)
         for size in (small, small, amounts)
     ],
-    st.builds(TryCommit, one_account, targets, st.just(ABSENT), policies),
+    st.builds(TryReserve, one_account, requests, small, minimums, limit_lives, nobody, no_wait, owners, no, rules),
+    st.builds(TryCommit, one_account, open_ones, st.just(ABSENT), policies),
+    st.builds(TryCommit, one_account, open_ones, st.one_of(small, amounts), policies),
     st.builds(TryCommit, one_account, targets, st.one_of(small, amounts), policies),
-    st.builds(TryRelease, one_account, targets, no),
-    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, st.one_of(small, amounts), no_wait, owners),
+    st.builds(TryRelease, one_account, open_ones, no),
+    st.builds(TryExtend, one_account, open_ones, st.integers(0, 2), longer, st.one_of(small, amounts), no_wait, owners),
+    st.builds(
+        TryExtend, one_account, open_ones, st.integers(0, 9), longer, st.integers(20, 200), queueing_waits, owners
+    ),
     st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
     st.builds(TryAgain, st.integers(0, 5), owners),
     st.builds(TryGrant, one_account, small, kinds, st.just(100), lives, st.just(256), in_order),
@@ -309,7 +316,7 @@ limited = st.one_of(
         st.booleans(),
     ),
 )
-across_windows = st.sampled_from((0, 0, 0, MILLISECOND, SECOND, 5 * SECOND, 10 * SECOND, MINUTE, HOUR, DAY))
+across_windows = st.sampled_from((0,) * 8 + (MILLISECOND, SECOND, 5 * SECOND, 10 * SECOND, MINUTE, HOUR, DAY))
 
 # A subscription's life: credits each cycle, packs in between, generations at any time.
 renewals = st.builds(
@@ -328,14 +335,14 @@ living = st.one_of(
     renewals,
     st.builds(TryGrant, one_account, small, kinds, st.sampled_from((50, 100)), hoard_lives, st.just(1024), in_order),
     st.builds(TryGrant, one_account, small, st.just(GrantKind.PURCHASE), st.just(100), st.none(), st.just(9), in_order),
-    st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, no_wait, owners, no),
-    st.builds(TryReserve, one_account, requests, small, st.just(0), st.just(HOUR), nobody, no_wait, owners, no),
+    st.builds(TryReserve, one_account, fresh, small, minimums, ttls, nobody, no_wait, owners, no),
+    st.builds(TryReserve, one_account, fresh, small, st.just(0), st.just(HOUR), nobody, no_wait, owners, no),
     st.builds(TryReserve, one_account, requests, small, minimums, ttls, nobody, waits, owners, no, rules),
-    st.builds(TryCharge, one_account, requests, small, minimums, policies, nobody, no_wait, owners, no, rules),
-    st.builds(TryCommit, one_account, targets, st.integers(-1, 60), policies),
+    st.builds(TryCharge, one_account, fresh, small, minimums, policies, nobody, no_wait, owners, no, rules),
+    st.builds(TryCommit, one_account, open_ones, st.integers(-1, 60), policies),
     st.builds(TryCommit, one_account, targets, st.integers(-1, 200), st.just(OveragePolicy.ALLOW_WITH_OVERDRAFT)),
-    st.builds(TryRelease, one_account, targets, no),
-    st.builds(TryRelease, one_account, targets, no),
-    st.builds(TryExtend, one_account, targets, st.integers(0, 2), longer, small, no_wait, owners),
+    st.builds(TryRelease, one_account, open_ones, no),
+    st.builds(TryRelease, one_account, open_ones, no),
+    st.builds(TryExtend, one_account, open_ones, st.integers(0, 2), longer, small, no_wait, owners),
     st.builds(TryVoid, one_account, st.integers(1, 6), in_order),
 )
