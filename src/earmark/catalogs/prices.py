@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum, unique
+from math import prod
 
 from earmark.catalogs.fields import MAX_KEY, MAX_NAME, MAX_VALUE, Field, Section
 from earmark.domain.catalog import (
@@ -23,6 +24,7 @@ __all__ = ["read_operations"]
 
 _MAX_ROWS = 256
 _MAX_ATTRIBUTES = 16
+_MAX_COMBINATIONS = 256
 _PRICE = "a number of credits, free, or a map with fixed, range, per_unit, tokens or table"
 _UNIT_PRICE = "a number of credits, free, or a map with fixed, range, per_unit or tokens"
 _FREE = "free"
@@ -215,6 +217,9 @@ def _row(line: Field) -> PriceRow | None:
         attributes[name] = tuple(value for value in values if value is not None)
     if not 0 < len(attributes) <= _MAX_ATTRIBUTES:
         when.wrong(f"expected 1 to {_MAX_ATTRIBUTES} attributes; what fits everything is the table's default")
+        return None
+    if prod(len(values) for values in attributes.values()) > _MAX_COMBINATIONS:
+        when.wrong(f"stands for more than {_MAX_COMBINATIONS} combinations of values")
         return None
     return PriceRow(attributes, rule)
 
