@@ -52,7 +52,7 @@ from earmark.ledger.models import (
 from earmark.ledger.stores import read_identity
 from earmark.ledger.tables import account_totals, accounts, admin_operations, members
 
-__all__ = ["Accounts"]
+__all__ = ["Accounts", "create_account"]
 
 # Inside the class, `list` is its method.
 _AccountPage = list[AccountRecord]
@@ -90,10 +90,10 @@ class Accounts:
         """
         call = self._call(account.account_id, request_id, content, actor, "")
         try:
-            return await self._database.write(lambda connection: _create(connection, account, call))
+            return await self._database.write(lambda connection: create_account(connection, account, call))
         except IntegrityError:
             # PostgreSQL let another request create it between our look and our insert: now we see it.
-            return await self._database.write(lambda connection: _create(connection, account, call))
+            return await self._database.write(lambda connection: create_account(connection, account, call))
 
     async def get(self, account_id: str) -> AccountRecord:
         """Return an account with its members."""
@@ -245,7 +245,8 @@ class Accounts:
         return AdminCall(account_id, request_id, content, self._clock(), actor, comment)
 
 
-def _create(connection: Connection, account: NewAccount, call: AdminCall) -> tuple[AccountRecord, bool]:
+def create_account(connection: Connection, account: NewAccount, call: AdminCall) -> tuple[AccountRecord, bool]:
+    """Insert an account; see `Accounts.create`."""
     query = select(accounts.c.account_key).where(accounts.c.account_id == account.account_id)
     account_key = connection.execute(query).scalar_one_or_none()
     if account_key is not None:
