@@ -11,17 +11,22 @@ import asyncio
 import contextlib
 import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from earmark.catalogs.current import Catalogs
+from earmark.domain.catalog import Catalog
 from earmark.embedded import EmbeddedEngine, EngineError, lock_data_dir
 from earmark.engine.batcher import BatcherOptions
 from earmark.engine.engine import Engine, EngineOptions
+from earmark.engine.operations import ABSENT
 from earmark.engine.redis.store import RedisStore, StoreOptions
 from earmark.errors import FailedPrecondition
 from earmark.jobs.clock import TestClock
@@ -29,6 +34,7 @@ from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.recovery import Recovery, StoreMismatchError
 from earmark.jobs.runner import Jobs, JobsOptions
 from earmark.ledger import open_ledger, upgrade
+from earmark.server.claims import AccountClaims, LedgerConfigurations
 from earmark.server.lifecycle import ServerOptions, SidecarServer
 from earmark.server.listeners import check_free
 from earmark.server.metrics import register
@@ -198,7 +204,8 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         EarmarkError: it cannot start; one line that says why.
     """
     async with AsyncExitStack() as stack:
-        ledger = await open_ledger(stores.database_url)
+        clock = _StoreClock()
+        ledger = await open_ledger(stores.database_url, clock=clock.now)
         stack.push_async_callback(ledger.close)
         identity = await ledger.stores.initialise(settings.partitions, settings.test_store)
         if identity.partitions != settings.partitions:
@@ -208,14 +215,20 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         )
         await store.open()
         stack.push_async_callback(store.close)
+        clock.store = store
         recovery = Recovery(store, ledger)
         recovery.start()
         stack.push_async_callback(recovery.close)
         await _wait_admitted(recovery)
+        catalogs = Catalogs(ledger.catalogs, partial(_set_policy, store))
+        await catalogs.start()
+        stack.push_async_callback(catalogs.close)
+        claims = AccountClaims(LedgerConfigurations(ledger.accounts), catalogs)
         engine = Engine(
             store,
             ledger.archive,
             EngineOptions(BatcherOptions(), max_backlog=max(1, settings.backlog_limit // identity.partitions)),
+            claims,
         )
         await engine.start()
         stack.push_async_callback(engine.close)
@@ -234,6 +247,8 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
                 reuse_port=settings.reuse_port,
             ),
             lambda: store.connected and recovery.serving,
+            catalogs,
+            claims,
         )
         await server.start()
         stack.push_async_callback(server.stop)
@@ -244,6 +259,27 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         gc.collect()
         gc.freeze()
         yield server
+
+
+class _StoreClock:
+    """The store's time, for the ledger, which is opened before the store; this machine's until then."""
+
+    def __init__(self) -> None:
+        self.store: RedisStore | None = None
+
+    def now(self) -> int:
+        """Return the time in microseconds since 1970."""
+        return time.time_ns() // 1_000 if self.store is None else self.store.now()
+
+
+def _set_policy(store: RedisStore, catalog: Catalog) -> None:
+    """Let every call of this process carry what the catalog says of all accounts."""
+    thresholds = catalog.thresholds
+    store.set_policy(
+        horizon=catalog.horizon,
+        low_balance=ABSENT if thresholds.low_balance is None else thresholds.low_balance,
+        critical_balance=ABSENT if thresholds.critical_balance is None else thresholds.critical_balance,
+    )
 
 
 async def _wait_admitted(recovery: Recovery) -> None:

@@ -28,11 +28,22 @@ from earmark.domain.limits import (
     limit_key,
     near_amount,
 )
+from earmark.domain.plans import Overrides, effective_plan
 from earmark.engine.operations import Charge, Details, LimitClaim, Reserve
 from earmark.errors import Reason, error
+from earmark.ledger.accounts import Accounts
 from earmark.server.recent import Recent
 
-__all__ = ["AccountClaims", "Configuration", "Configurations", "CurrentCatalog", "HeldPlan", "UNKNOWN", "includes"]
+__all__ = [
+    "UNKNOWN",
+    "AccountClaims",
+    "Configuration",
+    "Configurations",
+    "CurrentCatalog",
+    "HeldPlan",
+    "LedgerConfigurations",
+    "includes",
+]
 
 UNKNOWN = -1
 """The `config_seq` of calls that are derived only when the script asks for it."""
@@ -52,16 +63,16 @@ Claiming = Reserve | Charge
 class HeldPlan:
     """The plan that an account has now."""
 
-    plan_id: str
-    cycle: CycleKind
+    plan: Plan
+    """As it was when its cycle began; the catalog's of today comes first."""
     anchor: int
     """The beginning of its first cycle, in microseconds."""
     start: int
     """Of a cycle that is known to have begun."""
     end: int
     """Of that cycle; 0 for one that never ends."""
-    entitlements: Mapping[str, str] = field(default_factory=dict)
-    """Of this subscription, over those of its plan."""
+    overrides: Overrides = field(default_factory=Overrides)
+    """What this subscription has instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,24 @@ class Configurations(Protocol):
         ...
 
 
+class LedgerConfigurations:
+    """Implements `Configurations` on the ledger."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def read(self, account_id: str) -> Configuration:
+        """See `Configurations.read`."""
+        recorded = await self._accounts.configuration(account_id)
+        return Configuration(
+            recorded.config_seq,
+            recorded.time_zone,
+            recorded.previous_time_zone,
+            recorded.zone_change_time,
+            recorded.limits,
+        )
+
+
 class CurrentCatalog(Protocol):
     """The catalog that is in force; another object after every change."""
 
@@ -114,7 +143,7 @@ class _Standing:
         plan = _plan(configuration, catalog)
         self.configuration = configuration
         self.catalog = catalog
-        self.entitlements = _entitlements(configuration, catalog)
+        self.entitlements: Mapping[str, str] = plan.entitlements if plan is not None else {}
         self.rules = effective_limits(catalog.limits, plan.limits if plan is not None else (), configuration.limits)
         calendar = _calendar(configuration, now)
         self._windows = {
@@ -152,21 +181,18 @@ class _Standing:
 
 
 def _plan(configuration: Configuration, catalog: Catalog) -> Plan | None:
-    return catalog.plans.get(configuration.plan.plan_id) if configuration.plan is not None else None
-
-
-def _entitlements(configuration: Configuration, catalog: Catalog) -> Mapping[str, str]:
-    plan = _plan(configuration, catalog)
-    own = configuration.plan.entitlements if configuration.plan is not None else {}
-    return {**plan.entitlements, **own} if plan is not None else own
+    held = configuration.plan
+    if held is None:
+        return None
+    return effective_plan(catalog.plans.get(held.plan.plan_id, held.plan), held.overrides)
 
 
 def _calendar(configuration: Configuration, now: int) -> Calendar:
-    plan = configuration.plan
+    held = configuration.plan
     cycles: tuple[int, ...] = ()
-    if plan is not None and plan.cycle is not CycleKind.ONCE and plan.start <= now:
+    if held is not None and held.plan.cycle is not CycleKind.ONCE and held.start <= now:
         zone = ZoneInfo(configuration.time_zone)
-        cycles = cycle_edges(plan.cycle, plan.anchor, zone, plan.start, plan.end, now)
+        cycles = cycle_edges(held.plan.cycle, held.anchor, zone, held.start, held.end, now)
     return Calendar(configuration.time_zone, configuration.previous_time_zone, configuration.zone_change_time, cycles)
 
 
@@ -205,6 +231,16 @@ class AccountClaims:
             standing.claims(operation, user_id, project_id),
         )
 
+    def rule(self, account_id: str, key: str) -> LimitRule | None:
+        """Return the limit that a counter's key belongs to, if the account is known here and still has it."""
+        standing = self._standings.get(account_id)
+        if standing is None:
+            return None
+        name, created_seq, *_ = key.split(":", 2)
+        return next(
+            (rule for rule in standing.rules if rule.name == name and str(rule.created_seq) == created_seq), None
+        )
+
     async def derive(self, operation: Claiming, now: int, config_seq: int) -> Claiming:
         """Derive a call anew, because the script knows the account under this `config_seq` and its time is `now`.
 
@@ -230,8 +266,8 @@ class AccountClaims:
         Raises:
             EarmarkError: ACCOUNT_NOT_FOUND; SQL is away.
         """
-        configuration = await self._configurations.read(account_id)
-        return includes(_entitlements(configuration, self._catalogs.current), name)
+        plan = _plan(await self._configurations.read(account_id), self._catalogs.current)
+        return plan is not None and includes(plan.entitlements, name)
 
     async def _standing(self, account_id: str, catalog: Catalog, now: int, config_seq: int) -> _Standing:
         standing = self._standings.get(account_id)

@@ -13,16 +13,20 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from earmark.catalogs.current import Catalogs
 from earmark.ledger import Ledger
 from earmark.server.accounts import AccountServicer
 from earmark.server.admin import AdminServicer, Clock
 from earmark.server.administration import Relay
 from earmark.server.admission import Admission
+from earmark.server.claims import AccountClaims
+from earmark.server.deferral import Deferral
 from earmark.server.ledger import LedgerServicer
 from earmark.server.listeners import Listeners
 from earmark.server.metering import MeteringServicer
 from earmark.server.ports import ServingEngine
-from earmark.server.pricing import NoCatalog, Pricing
+from earmark.server.pricing import Pricing
+from earmark.server.refusals import Refusals
 from earmark.server.validation import Requests
 from earmark.v1 import (
     account_service_pb2,
@@ -72,20 +76,23 @@ class SidecarServer:
         clock: Clock,
         options: ServerOptions,
         store_is_up: Callable[[], bool],
-        pricing: Pricing | None = None,
+        catalogs: Catalogs,
+        claims: AccountClaims,
     ) -> None:
         """`store_is_up` says whether Redis can be asked now: health follows it."""
         self.admission = Admission(store_is_up)
         self._store_is_up = store_is_up
         self._listeners = Listeners(options.listen, reuse_port=options.reuse_port)
         self._server = grpc.aio.server(options=_channel_options(options))
-        requests = Requests(pricing or NoCatalog())
+        requests = Requests(Pricing(catalogs), claims)
         metering_service_pb2_grpc.add_MeteringServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             MeteringServicer(
                 engine,
                 ledger.accounts,
                 ledger.entries,
                 requests,
+                Deferral(engine, ledger.entries, requests, catalogs),
+                Refusals(claims, catalogs),
                 self.admission,
                 max_calls_in_flight=options.max_calls_in_flight,
             ),
@@ -93,7 +100,7 @@ class SidecarServer:
         )
         relay = Relay(engine, ledger.archive, ledger.accounts)
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            AccountServicer(engine, ledger.accounts, relay, requests, self.admission, now_micros), self._server
+            AccountServicer(engine, ledger.accounts, relay, requests, self.admission, clock.now), self._server
         )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
             LedgerServicer(ledger.entries, requests, self.admission), self._server

@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from msgspec.structs import replace
 
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Extend, ReadBalance, ReadReservation
-from earmark.engine.results import BalanceRead, Done, ReservationRead, Result
+from earmark.engine.results import BalanceRead, Done, Refused, ReservationRead, Result
 from earmark.errors import EarmarkError, Internal, Reason, Unavailable
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.entries import Entries
 from earmark.server import checks
 from earmark.server.admission import Admission
 from earmark.server.completion import complete
+from earmark.server.deferral import Deferral
+from earmark.server.deferred import Deferred
 from earmark.server.grants import burn_down_grants
 from earmark.server.ledger import fill_entry
 from earmark.server.listing import ReservationPages
 from earmark.server.ports import ServingEngine
+from earmark.server.refusals import Refusals
 from earmark.server.replies import (
     fill_balance,
     fill_charge,
@@ -52,62 +58,82 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         accounts: Accounts,
         entries: Entries,
         requests: Requests,
+        deferral: Deferral,
+        refusals: Refusals,
         admission: Admission,
         *,
         max_calls_in_flight: int,
     ) -> None:
         self.admission = admission
         self._engine = engine
+        self._deferral = deferral
+        self._refusals = refusals
         self._accounts = accounts
         self._entries = entries
         self._requests = requests
         self._pages = ReservationPages(engine, entries)
         self._max_calls_in_flight = max_calls_in_flight
 
-    async def _done(self, operation: AccountOperation) -> Done:
-        """Execute a call of the hot path; raise its refusal."""
-        result = await execute(self._engine, operation)
+    async def _done(self, check: Callable[[], AccountOperation]) -> Done:
+        """Check and execute a call of the hot path; raise its refusal."""
+        operation: AccountOperation | None = None
+        try:
+            operation = check()
+        except Deferred as deferred:
+            resolved = await self._deferral.resolve(deferred, check)
+            if isinstance(resolved, Done):
+                return await self._completed(resolved)
+            operation = resolved
+        result = await self._engine.execute(operation)
+        if isinstance(result, Refused):
+            raise self._refusals.error(result, operation)
         if not isinstance(result, Done):
             raise _wrong_kind(result)
         view = result.reservation
         if view.state == ReservationState.ACTIVE:
             if view.digest and not isinstance(operation, Extend):
                 self.admission.note_hold(view.digest, view.expire_time)
-        else:
-            self.admission.forget_hold(view.digest)
-            if not view.details:
-                return Done(result.replayed, await complete(self._entries, view), result.balance, result.would_refuse)
-        return result
+            return result
+        self.admission.forget_hold(view.digest)
+        return await self._completed(result)
+
+    async def _completed(self, done: Done) -> Done:
+        if done.reservation.details or done.reservation.state == ReservationState.ACTIVE:
+            return done
+        return replace(done, reservation=await complete(self._entries, done.reservation))
 
     @unary
     async def Reserve(self, request: pb.ReserveRequest, _context: Context) -> pb.ReserveResponse:
         """Reserve credits."""
         if self.admission.draining:
             raise self.admission.refusal()
-        operation = self._requests.reserve(request)
+        done = await self._done(partial(self._requests.reserve, request))
         response = pb.ReserveResponse()
-        fill_reserve(response, await self._done(operation))
+        reservation_id = fill_reserve(response, done)
+        view = done.reservation
+        if reservation_id and view.state == ReservationState.ACTIVE:
+            self._requests.remember(reservation_id, view.account_id, view.digest, view.price_version, view.details)
         return response
 
     @unary
     async def Commit(self, request: pb.CommitRequest, _context: Context) -> pb.CommitResponse:
         """Charge a reservation."""
         response = pb.CommitResponse()
-        fill_commit(response, await self._done(self._requests.commit(request)))
+        fill_commit(response, await self._done(partial(self._requests.commit, request)))
         return response
 
     @unary
     async def Release(self, request: pb.ReleaseRequest, _context: Context) -> pb.ReleaseResponse:
         """Give a reservation back."""
         response = pb.ReleaseResponse()
-        fill_release(response, await self._done(self._requests.release(request)))
+        fill_release(response, await self._done(partial(self._requests.release, request)))
         return response
 
     @unary
     async def Extend(self, request: pb.ExtendRequest, _context: Context) -> pb.ExtendResponse:
         """Give a reservation more time or more credits."""
         response = pb.ExtendResponse()
-        fill_extend(response, await self._done(self._requests.extend(request)))
+        fill_extend(response, await self._done(partial(self._requests.extend, request)))
         return response
 
     @unary
@@ -116,7 +142,7 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         if self.admission.draining:
             raise self.admission.refusal()
         response = pb.ChargeResponse()
-        fill_charge(response, await self._done(self._requests.charge(request)))
+        fill_charge(response, await self._done(partial(self._requests.charge, request)))
         return response
 
     @unary
@@ -181,7 +207,14 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         admission.sessions += 1
         try:
             session = SessionStream(
-                self._engine, self._entries, self._requests, admission, context, self._max_calls_in_flight
+                self._engine,
+                self._entries,
+                self._requests,
+                self._deferral,
+                self._refusals,
+                admission,
+                context,
+                self._max_calls_in_flight,
             )
             await session.run()
         except EarmarkError as failure:

@@ -1,4 +1,8 @@
-"""The seam where a catalog plugs in: what a request without an amount costs."""
+"""What a call costs by the catalog: prices of operations when credits are reserved, and of what was really used.
+
+Pure look-ups in memory, on the hot path: the catalog that is in force, and those that priced reservations which are
+still open. One that is not in memory is `CatalogWanted` before the call can be priced.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from earmark.domain.ids import ReservationDigest
-from earmark.errors import Reason, error
+import msgspec
 
-__all__ = ["Measure", "NoCatalog", "Price", "Pricing"]
+from earmark.credits import MAX_MICROS
+from earmark.domain.catalog import AttributePrice, Catalog, Operation, PriceRule, RangePrice
+from earmark.domain.pricing import actual_required, needs_actual, price_actual, quote, quote_min, unit_rule
+from earmark.engine.operations import Details
+from earmark.errors import EarmarkError, Reason, error
+from earmark.server.deferred import CatalogWanted
+
+__all__ = ["CatalogVersions", "Measure", "Price", "Pricing"]
+
+_MAX_INSPECTED = 64
+
+_decode_details = msgspec.json.Decoder(Details).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,54 +41,212 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What it costs, in microcredits; `version` is the catalog's, above 0."""
+    """What a Reserve or Charge costs, in microcredits."""
 
     amount: int
     min_amount: int
     version: int
+    """The catalog's; 0 for an amount that the caller gave."""
+    quantity: int | None = None
+    """How many units it was priced by; None where usage was priced, or nothing."""
+    silent: bool = False
+    """Whether the catalog leaves it out of the ledger."""
+    requires: str = ""
+    """The entitlement that it takes."""
 
 
-class Pricing(Protocol):
-    """A catalog, as validation sees it. Both methods are pure look-ups in memory: they run on the hot path."""
+class CatalogVersions(Protocol):
+    """The catalogs that were installed."""
 
-    def price(self, account_id: str, measure: Measure) -> Price:
-        """Price a Reserve or Charge.
+    @property
+    def current(self) -> Catalog:
+        """Return the catalog in force: another object after every change, an empty one of version 0 without any."""
+        ...
+
+    def kept(self, version: int) -> Catalog | None:
+        """Return a version that is in memory."""
+        ...
+
+    async def require(self, version: int) -> Catalog:
+        """Return a version, from SQL if need be, and keep it in memory.
 
         Raises:
-            InvalidRequest: UNKNOWN_OPERATION, UNPRICEABLE or INVALID_AMOUNT.
+            NotFound: CATALOG_NOT_FOUND.
+            Unavailable: SQL is away.
         """
         ...
 
-    def price_actual(self, account_id: str, digest: ReservationDigest, measure: Measure, field: str) -> int:
-        """Price what a Commit used or an Extend adds, as its reservation was priced; `field` is what named it.
+
+class Pricing:
+    """Prices calls. One for a server; used from its event loop only."""
+
+    def __init__(self, catalogs: CatalogVersions) -> None:
+        self.catalogs = catalogs
+        self._with_ranges: dict[int, bool] = {}
+
+    def price(self, measure: Measure, *, charging: bool) -> Price:
+        """Price a Reserve, or a Charge if `charging`.
 
         Raises:
-            InvalidRequest: UNPRICEABLE or INVALID_AMOUNT.
+            InvalidRequest: UNKNOWN_OPERATION, UNPRICEABLE, INVALID_AMOUNT; ACTUAL_REQUIRED for a Charge of a range.
         """
-        ...
-
-
-class NoCatalog:
-    """No catalog is installed: every request must give its amount."""
-
-    def price(self, account_id: str, measure: Measure) -> Price:  # noqa: ARG002 - a catalog looks at it
-        """Refuse."""
-        raise error(
-            Reason.UNKNOWN_OPERATION,
-            f"operation: no catalog is installed, so {measure.operation!r} has no price: give amount_micros",
-            field="operation",
+        catalog = self.catalogs.current
+        operation = catalog.operations.get(measure.operation)
+        if operation is None:
+            raise _unknown(catalog, measure.operation)
+        attributes = measure.attributes
+        quoted = quote(operation, measure.quantity, measure.usage, attributes)
+        if charging and quoted.needs_actual and quoted.max_amount:
+            raise actual_required(operation)
+        amount = least = quoted.max_amount
+        if measure.min_quantity is not None:
+            least = quote_min(operation, measure.quantity, measure.min_quantity, attributes)
+        if measure.min_amount is not None:
+            if measure.min_amount > amount:
+                raise _minimum_above(measure.min_amount, amount)
+            # With both minima neither is undercut.
+            least = measure.min_amount if measure.min_quantity is None else max(least, measure.min_amount)
+        return Price(
+            amount,
+            least,
+            catalog.version,
+            quoted.units if measure.usage is None else None,
+            not amount and not operation.record,
+            operation.requires,
         )
 
-    def price_actual(
+    def given(self, amount: int, least: int, operation: str) -> Price:
+        """Return the price of a call that gives its amount: the operation's name need not be in the catalog.
+
+        Raises:
+            InvalidRequest: UNKNOWN_OPERATION, if the catalog is strict.
+        """
+        if operation:
+            catalog = self.catalogs.current
+            listed = catalog.operations.get(operation)
+            if listed is not None:
+                return Price(amount, least, 0, None, not amount and not listed.record, listed.requires)
+            if catalog.strict:
+                raise _unknown(catalog, operation)
+        return Price(amount, least, 0)
+
+    def actual(
         self,
-        account_id: str,  # noqa: ARG002 - a catalog looks at them
-        digest: ReservationDigest,  # noqa: ARG002
-        measure: Measure,  # noqa: ARG002
+        version: int,
+        details: str,
+        quantity: int | None,
+        usage: Mapping[str, int] | None,
+        attributes: Mapping[str, str],
         field: str,
     ) -> int:
-        """Refuse."""
-        raise error(
-            Reason.UNPRICEABLE,
-            f"{field}: the reservation was made by amount, so only an amount in microcredits can settle or extend it",
-            field=field,
-        )
+        """Price what a Commit used, as its reservation was priced; `field` is what named it.
+
+        Args:
+            version: The catalog that priced the reservation; 0 for none.
+            details: The reservation's `Details` as JSON.
+            quantity: Units; None if usage is given.
+            usage: Counts; None if a quantity is given.
+            attributes: Override those of the reservation.
+            field: For errors.
+
+        Raises:
+            InvalidRequest: UNPRICEABLE, INVALID_AMOUNT; ACTUAL_REQUIRED for a range.
+            CatalogWanted: the version is not in memory.
+        """
+        operation, reserved = self._reserved(version, details, field)
+        return price_actual(operation, quantity, usage, _merged(reserved, attributes), field=field)
+
+    def addition(
+        self, version: int, details: str, quantity: int | None, usage: Mapping[str, int] | None, field: str
+    ) -> int:
+        """Price what an Extend adds: of a range, its upper bound. As `actual` otherwise.
+
+        Raises:
+            InvalidRequest: UNPRICEABLE, INVALID_AMOUNT.
+            CatalogWanted: the version is not in memory.
+        """
+        operation, reserved = self._reserved(version, details, field)
+        rule = unit_rule(operation, reserved.attributes)
+        if not isinstance(rule, RangePrice):
+            return price_actual(operation, quantity, usage, reserved.attributes, field=field)
+        if quantity is None:
+            message = f"{field}: {operation.name} is priced by quantity, not by usage"
+            raise error(Reason.UNPRICEABLE, message, field=field)
+        amount = rule.max_amount * quantity
+        if amount > MAX_MICROS:
+            raise error(
+                Reason.INVALID_AMOUNT,
+                f"{field}: {quantity} of {operation.name} cost more than the largest amount",
+                {field: quantity},
+                field=field,
+            )
+        return amount
+
+    @property
+    def may_need_actual(self) -> bool:
+        """Whether a Commit without an actual must be looked at: some operation has a price range."""
+        current = self.catalogs.current
+        if current.version not in self._with_ranges:
+            if len(self._with_ranges) >= _MAX_INSPECTED:
+                self._with_ranges = {version: True for version, ranged in self._with_ranges.items() if ranged}
+            self._with_ranges[current.version] = any(map(_has_range, current.operations.values()))
+        # Ranges of earlier catalogs count too: their reservations may be open.
+        return any(self._with_ranges.values())
+
+    def check_whole(self, version: int, details: str, attributes: Mapping[str, str]) -> None:
+        """Check a Commit that says no actual.
+
+        Raises:
+            InvalidRequest: ACTUAL_REQUIRED, if the reservation holds the upper bound of a range.
+            CatalogWanted: the version is not in memory.
+        """
+        if not version:
+            return
+        operation, reserved = self._reserved(version, details, "amount_micros")
+        if needs_actual(operation, _merged(reserved, attributes)):
+            raise actual_required(operation)
+
+    def _reserved(self, version: int, details: str, field: str) -> tuple[Operation, Details]:
+        if not version:
+            raise error(
+                Reason.UNPRICEABLE,
+                f"{field}: the reservation was made by amount, so only an amount in microcredits can settle or extend "
+                "it",
+                field=field,
+            )
+        catalog = self.catalogs.kept(version)
+        if catalog is None:
+            raise CatalogWanted(version)
+        reserved = _decode_details(details)
+        operation = catalog.operations.get(reserved.operation)
+        if operation is None:
+            raise _unknown(catalog, reserved.operation)
+        return operation, reserved
+
+
+def _merged(reserved: Details, attributes: Mapping[str, str]) -> Mapping[str, str]:
+    return {**reserved.attributes, **attributes} if attributes else reserved.attributes
+
+
+def _has_range(operation: Operation) -> bool:
+    price: PriceRule | None = operation.price
+    if isinstance(price, AttributePrice):
+        return any(isinstance(rule, RangePrice) for rule in (price.default, *(row.rule for row in price.rows)))
+    return isinstance(price, RangePrice)
+
+
+def _unknown(catalog: Catalog, operation: str) -> EarmarkError:
+    if not catalog.version:
+        message = f"operation: no catalog is installed, so {operation!r} has no price: give amount_micros"
+    else:
+        message = f"operation: {operation!r} is not in the catalog (version {catalog.version})"
+    return error(Reason.UNKNOWN_OPERATION, message, {"price_version": catalog.version}, field="operation")
+
+
+def _minimum_above(least: int, amount: int) -> EarmarkError:
+    return error(
+        Reason.INVALID_AMOUNT,
+        f"min_amount_micros: {least} is more than the price, {amount}",
+        {"min_amount_micros": least, "amount_micros": amount},
+        field="min_amount_micros",
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from grpc.aio import EOF, InternalError  # type: ignore[attr-defined]  # The stubs do not know it.
+from msgspec.structs import replace
 
 from earmark.domain.states import ReservationState
 from earmark.engine.operations import AccountOperation, Charge, Extend, Reserve
@@ -24,9 +25,12 @@ from earmark.ledger.entries import Entries
 from earmark.server import checks
 from earmark.server.admission import Admission
 from earmark.server.completion import complete
+from earmark.server.deferral import Deferral
+from earmark.server.deferred import Deferred
 from earmark.server.ports import ServingEngine
+from earmark.server.refusals import Refusals
 from earmark.server.replies import fill_charge, fill_commit, fill_extend, fill_release, fill_reserve
-from earmark.server.status import refusal_error, status_of
+from earmark.server.status import status_of
 from earmark.server.unary import Context, unexpected
 from earmark.server.validation import Requests
 from earmark.v1 import metering_service_pb2 as pb
@@ -56,6 +60,8 @@ class SessionStream:
         engine: ServingEngine,
         entries: Entries,
         requests: Requests,
+        deferral: Deferral,
+        refusals: Refusals,
         admission: Admission,
         context: Context,
         max_in_flight: int,
@@ -64,6 +70,8 @@ class SessionStream:
         self._engine = engine
         self._entries = entries
         self._requests = requests
+        self._deferral = deferral
+        self._refusals = refusals
         self._admission = admission
         self._answered_count = admission.counts.answered
         self._context = context
@@ -74,6 +82,7 @@ class SessionStream:
         self._room = 0
         self._waiting: dict[str, Reserve | Charge | Extend] = {}
         self._completions: set[asyncio.Task[None]] = set()
+        self._deferred: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._writer_wakes: asyncio.Future[None] | None = None
         self._reader_wakes: asyncio.Future[None] | None = None
@@ -120,31 +129,15 @@ class SessionStream:
     def _start(self, call: pb.SessionCall) -> None:
         sequence = call.sequence
         which = call.WhichOneof("call")
-        operation: AccountOperation
         try:
-            match which:
-                case "reserve":
-                    if self._admission.draining:
-                        raise self._admission.refusal()
-                    operation = reserve = self._requests.reserve(call.reserve)
-                    if reserve.wait:
-                        self._take_seat(reserve)
-                case "commit":
-                    operation = self._requests.commit(call.commit)
-                case "release":
-                    operation = self._requests.release(call.release)
-                case "extend":
-                    operation = extend = self._requests.extend(call.extend)
-                    if extend.wait:
-                        self._take_seat(extend)
-                case "charge":
-                    if self._admission.draining:
-                        raise self._admission.refusal()
-                    operation = charge = self._requests.charge(call.charge)
-                    if charge.wait:
-                        self._take_seat(charge)
-                case _:
-                    raise checks.invalid("call", "is missing, or of a kind that this release does not know")
+            operation = self._check(call, which)
+            if isinstance(operation, (Reserve, Charge, Extend)) and operation.wait:
+                self._take_seat(operation)
+        except Deferred as deferred:
+            task = self._loop.create_task(self._resolve(sequence, call, which, deferred))
+            self._deferred.add(task)
+            task.add_done_callback(self._deferred.discard)
+            return
         except EarmarkError as failure:
             self._put_status(sequence, which, self._admission.precede(failure))
             return
@@ -152,6 +145,44 @@ class SessionStream:
             self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
             return
         self._submit(operation, partial(self._answered, sequence, which, operation))
+
+    def _check(self, call: pb.SessionCall, which: str | None) -> AccountOperation:
+        match which:
+            case "reserve":
+                if self._admission.draining:
+                    raise self._admission.refusal()
+                return self._requests.reserve(call.reserve)
+            case "commit":
+                return self._requests.commit(call.commit)
+            case "release":
+                return self._requests.release(call.release)
+            case "extend":
+                return self._requests.extend(call.extend)
+            case "charge":
+                if self._admission.draining:
+                    raise self._admission.refusal()
+                return self._requests.charge(call.charge)
+            case _:
+                raise checks.invalid("call", "is missing, or of a kind that this release does not know")
+
+    async def _resolve(self, sequence: int, call: pb.SessionCall, which: str, deferred: Deferred) -> None:
+        """Go on with a call that takes a look at SQL or Redis first. Runs on when the stream breaks: it was taken."""
+        try:
+            resolved = await self._deferral.resolve(deferred, partial(self._check, call, which))
+            if isinstance(resolved, (Reserve, Charge, Extend)) and resolved.wait:
+                if self._closed:
+                    return  # Whoever would wait has gone.
+                self._take_seat(resolved)
+        except EarmarkError as failure:
+            self._put_status(sequence, which, failure)
+            return
+        except Exception as failure:  # noqa: BLE001 - the boundary, as above
+            self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
+            return
+        if isinstance(resolved, Done):
+            self._take(sequence, which, resolved)
+        else:
+            self._submit(resolved, partial(self._answered, sequence, which, resolved))
 
     def _take_seat(self, operation: Reserve | Charge | Extend) -> None:
         """Let an operation wait for credits: in at most half of the places, or no Commit could come in to free some."""
@@ -171,18 +202,24 @@ class SessionStream:
         if self._closed:
             return
         if isinstance(result, Done):
-            if result.reservation.details or not result.reservation.settle_time:
-                self._put_done(sequence, which, result)
-            else:
-                task = self._loop.create_task(self._put_completed(sequence, which, result))
-                self._completions.add(task)
-                task.add_done_callback(self._completions.discard)
+            self._take(sequence, which, result)
         elif isinstance(result, Refused):
-            self._put_status(sequence, which, refusal_error(result, operation))
+            self._put_status(sequence, which, self._refusals.error(result, operation))
         elif isinstance(result, EarmarkError):
             self._put_status(sequence, which, result)
         else:
             self._put_status(sequence, which, Internal(Reason.INTERNAL, "the store gave an answer of the wrong kind"))
+
+    def _take(self, sequence: int, which: str, done: Done) -> None:
+        """Answer with what took effect; with what is in SQL of it, where Redis has forgotten that."""
+        if self._closed:
+            return
+        if done.reservation.details or not done.reservation.settle_time:
+            self._put_done(sequence, which, done)
+        else:
+            task = self._loop.create_task(self._put_completed(sequence, which, done))
+            self._completions.add(task)
+            task.add_done_callback(self._completions.discard)
 
     def _put_done(self, sequence: int, which: str, done: Done) -> None:
         self._answered_count[which, "OK"] += 1
@@ -194,7 +231,7 @@ class SessionStream:
             self._admission.forget_hold(view.digest)
         elif reservation_id:
             self._admission.note_hold(view.digest, view.expire_time)
-            self._requests.remember(reservation_id, view.account_id, view.digest)
+            self._requests.remember(reservation_id, view.account_id, view.digest, view.price_version, view.details)
 
     async def _put_completed(self, sequence: int, which: str, done: Done) -> None:
         try:
@@ -202,9 +239,11 @@ class SessionStream:
         except Exception as failure:  # noqa: BLE001 - the boundary, as above; the call itself has taken effect
             self._put_status(sequence, which, unexpected(failure, f"Session.{which}"))
             return
-        self._put_done(sequence, which, Done(done.replayed, view, done.balance, done.would_refuse))
+        self._put_done(sequence, which, replace(done, reservation=view))
 
     def _put_status(self, sequence: int, which: str | None, failure: EarmarkError) -> None:
+        if self._closed:
+            return
         self._answered_count[which or "unknown", failure.reason] += 1
         slot = self._slot()
         slot.sequence = sequence

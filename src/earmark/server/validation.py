@@ -27,9 +27,12 @@ from earmark.engine.operations import (
     Reserve,
     Settlement,
 )
-from earmark.errors import Reason, error
+from earmark.errors import EarmarkError, Reason, error
 from earmark.server import checks
-from earmark.server.pricing import Measure, Pricing
+from earmark.server.claims import AccountClaims
+from earmark.server.deferred import ReservationWanted, Unpriced
+from earmark.server.pricing import Measure, Price, Pricing
+from earmark.server.recent import Recent
 from earmark.v1 import common_pb2 as common
 from earmark.v1 import metering_service_pb2 as pb
 
@@ -39,21 +42,44 @@ _encode_content = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
 _NO_SETTLEMENT = "{}"
 _POLICIES: dict[int, str] = {number: text for text, number in common.OveragePolicy.items()}
-_MAX_REMEMBERED = 65_536
+_MAX_REMEMBERED = 32_768
+_NO_PRICE = Price(0, 0, 0)
+
+
+_UNKNOWN_PRICE = -1
+"""Of a reservation that was given out elsewhere, or too long ago."""
+_RELEASED = -2
+"""Of a reservation that was released: nothing settles or extends it any more, whatever it would cost."""
 
 
 class Requests:
-    """Turns requests into operations. One for a server; keeps a bounded memory of ids that it parsed or gave out."""
+    """Turns requests into operations. One for a server; keeps a bounded memory of reservations that it gave out.
 
-    def __init__(self, pricing: Pricing) -> None:
+    A call that takes more than a look into memory raises a `Deferred`, which says what it takes.
+    """
+
+    def __init__(self, pricing: Pricing, claims: AccountClaims) -> None:
         self._pricing = pricing
-        self._ids: dict[str, tuple[str, ReservationDigest]] = {}
+        self._claims = claims
+        self._known: Recent[str, tuple[str, ReservationDigest, int, str]] = Recent(_MAX_REMEMBERED)
 
-    def remember(self, reservation_id: str, account_id: str, digest: str) -> None:
-        """Note an id that was given out: its Commit follows within seconds and need not be parsed."""
-        if len(self._ids) >= _MAX_REMEMBERED:
-            self._ids.clear()
-        self._ids[reservation_id] = (account_id, ReservationDigest(digest))
+    def remember(
+        self, reservation_id: str, account_id: str, digest: str, version: int = _UNKNOWN_PRICE, details: str = ""
+    ) -> None:
+        """Note a reservation that was given out: its Commit follows within seconds.
+
+        Args:
+            reservation_id: Its public id.
+            account_id: Who pays.
+            digest: Its key.
+            version: The catalog that priced it; 0 for none.
+            details: Its `Details` as JSON, where a catalog priced it.
+        """
+        self._known.put(reservation_id, (account_id, ReservationDigest(digest), version, details if version else ""))
+
+    def remember_released(self, reservation_id: str, account_id: str, digest: ReservationDigest) -> None:
+        """Note that a reservation was released: what it was for may be nowhere."""
+        self._known.put(reservation_id, (account_id, digest, _RELEASED, ""))
 
     def reservation(self, reservation_id: str, field: str = "reservation_id") -> tuple[str, ReservationDigest]:
         """Return account and digest of a reservation id.
@@ -62,9 +88,9 @@ class Requests:
             InvalidRequest: it is missing or longer than 256 characters.
             NotFound: RESERVATION_NOT_FOUND, for text that no server ever gave out.
         """
-        known = self._ids.get(reservation_id)
+        known = self._known.get(reservation_id)
         if known is not None:
-            return known
+            return known[0], known[1]
         if not 0 < len(reservation_id) <= 256:
             raise checks.invalid(field, "is missing" if not reservation_id else "has more than 256 characters")
         account_id, digest = parse_reservation_id(reservation_id)
@@ -79,60 +105,96 @@ class Requests:
         return account_id, digest
 
     def reserve(self, request: pb.ReserveRequest) -> Reserve:
-        """Check a Reserve."""
+        """Check a Reserve.
+
+        Raises:
+            InvalidRequest: its form is wrong.
+            Unpriced: it has no price.
+        """
         account_id = checks.account_id(request.account_id)
         request_id = checks.request_id(request.request_id)
-        amount, min_amount, version, details, content = self._priced("Reserve", account_id, request_id, request, 0)
-        validate_only = request.validate_only
         ttl = checks.ttl(request.ttl) if request.HasField("ttl") else checks.DEFAULT_TTL
         wait = checks.wait(request.wait) if request.HasField("wait") else 0
+        price, details, content, failure = self._priced("Reserve", request_id, request, 0)
+        validate_only = request.validate_only or failure is not None
         if validate_only:
             wait = 0  # A call that stores nothing cannot stand in a queue.
-        return Reserve(
+        config_seq, entitled, limits = self._claims.of(
+            account_id, request.operation, request.user_id, request.project_id, price.requires
+        )
+        operation = Reserve(
             account_id,
             reservation_digest(account_id, request_id),
             content,
-            amount,
-            min_amount,
+            price.amount,
+            price.min_amount,
             ttl,
-            version,
+            price.version,
             details,
             request.user_id,
             wait,
             secrets.token_urlsafe(9) if wait else "",
             validate_only,
+            price.silent,
+            entitled,
+            config_seq,
+            limits,
         )
+        if failure is not None:
+            raise Unpriced(operation, failure)
+        return operation
 
     def charge(self, request: pb.ChargeRequest) -> Charge:
-        """Check a Charge."""
+        """Check a Charge.
+
+        Raises:
+            InvalidRequest: its form is wrong.
+            Unpriced: it has no price.
+        """
         account_id = checks.account_id(request.account_id)
         request_id = checks.request_id(request.request_id)
         policy = _policy(request.overage_policy)
-        amount, min_amount, version, details, content = self._priced("Charge", account_id, request_id, request, policy)
         comment = request.comment
         settlement = _settlement(comment=checks.prose(comment, "comment")) if comment else _NO_SETTLEMENT
-        validate_only = request.validate_only
         wait = checks.wait(request.wait) if request.HasField("wait") else 0
+        price, details, content, failure = self._priced("Charge", request_id, request, policy)
+        validate_only = request.validate_only or failure is not None
         if validate_only:
             wait = 0
-        return Charge(
+        config_seq, entitled, limits = self._claims.of(
+            account_id, request.operation, request.user_id, request.project_id, price.requires
+        )
+        operation = Charge(
             account_id,
             reservation_digest(account_id, request_id),
             content,
-            amount,
-            min_amount,
+            price.amount,
+            price.min_amount,
             policy,
-            version,
+            price.version,
             details,
             settlement,
             request.user_id,
             wait,
             secrets.token_urlsafe(9) if wait else "",
             validate_only,
+            price.silent,
+            entitled,
+            config_seq,
+            limits,
         )
+        if failure is not None:
+            raise Unpriced(operation, failure)
+        return operation
 
     def commit(self, request: pb.CommitRequest) -> Commit:
-        """Check a Commit."""
+        """Check a Commit.
+
+        Raises:
+            InvalidRequest: its form is wrong, or it cannot be priced.
+            ReservationWanted: how its reservation was priced is not known here.
+            CatalogWanted: the catalog that priced it is not in memory.
+        """
         account_id, digest = self.reservation(request.reservation_id)
         quantity: int | None = None
         usage: dict[str, int] | None = None
@@ -152,8 +214,13 @@ class Requests:
         if comment:
             checks.prose(comment, "comment")
         if which == "quantity" or which == "usage":
-            measure = Measure("", quantity, usage, attributes)
-            actual = self._pricing.price_actual(account_id, digest, measure, which)
+            version, details = self._reserved(request.reservation_id, account_id, digest)
+            if version != _RELEASED:
+                actual = self._pricing.actual(version, details, quantity, usage, attributes, which)
+        elif which is None and self._pricing.may_need_actual:
+            version, details = self._reserved(request.reservation_id, account_id, digest)
+            if version != _RELEASED:
+                self._pricing.check_whole(version, details, attributes)
         if comment or attributes or which == "quantity" or which == "usage":
             settlement = _settlement(quantity, usage, attributes, comment)
         else:
@@ -180,10 +247,11 @@ class Requests:
         return Release(account_id, digest, settlement, tombstone)
 
     def extend(self, request: pb.ExtendRequest) -> Extend:
-        """Check an Extend: more time, more credits, or both."""
+        """Check an Extend: more time, more credits, or both. Raises as `commit` does."""
         account_id, digest = self.reservation(request.reservation_id)
         request_id = checks.request_id(request.request_id)
         ttl = checks.ttl(request.ttl) if request.HasField("ttl") else 0
+        wait = checks.wait(request.wait) if request.HasField("wait") else 0
         which = request.WhichOneof("additional")
         additional = 0
         measured: object = None
@@ -191,13 +259,16 @@ class Requests:
             additional = measured = checks.amount(request.additional_micros, which)
         elif which == "additional_quantity":
             quantity = measured = checks.count(request.additional_quantity, which)
-            additional = self._pricing.price_actual(account_id, digest, Measure("", quantity, None, {}), which)
+            version, details = self._reserved(request.reservation_id, account_id, digest)
+            if version != _RELEASED:
+                additional = self._pricing.addition(version, details, quantity, None, which)
         elif which == "additional_usage":
             usage = measured = checks.usage_counts(request.additional_usage.counts, f"{which}.counts")
-            additional = self._pricing.price_actual(account_id, digest, Measure("", None, usage, {}), which)
+            version, details = self._reserved(request.reservation_id, account_id, digest)
+            if version != _RELEASED:
+                additional = self._pricing.addition(version, details, None, usage, which)
         elif not ttl:
             raise checks.invalid("ttl", "is missing: give ttl, an addition, or both")
-        wait = checks.wait(request.wait) if request.HasField("wait") else 0
         if not additional:
             wait = 0  # There is nothing to wait for.
         return Extend(
@@ -211,15 +282,24 @@ class Requests:
             secrets.token_urlsafe(9) if wait else "",
         )
 
+    def _reserved(self, reservation_id: str, account_id: str, digest: ReservationDigest) -> tuple[int, str]:
+        """Return how a reservation was priced: the catalog's version, 0 for an amount, and its details.
+
+        Raises:
+            ReservationWanted: it is not known here.
+        """
+        known = self._known.get(reservation_id)
+        if known is None or known[2] == _UNKNOWN_PRICE:
+            raise ReservationWanted(reservation_id, account_id, digest)
+        return known[2], known[3]
+
     def _priced(
-        self,
-        rpc: str,
-        account_id: str,
-        request_id: str,
-        request: pb.ReserveRequest | pb.ChargeRequest,
-        policy: int,
-    ) -> tuple[int, int, int, str, ContentDigest]:
-        """Check what Reserve and Charge share; return amount, minimum, price version, details and content digest."""
+        self, rpc: str, request_id: str, request: pb.ReserveRequest | pb.ChargeRequest, policy: int
+    ) -> tuple[Price, str, ContentDigest, EarmarkError | None]:
+        """Check what Reserve and Charge share; return price, details, content digest, and why there is no price.
+
+        That there is none is told only when the request is new: a repeat is answered whatever the catalog says today.
+        """
         given: int | None = None
         quantity: int | None = None
         usage: dict[str, int] | None = None
@@ -252,28 +332,34 @@ class Requests:
             checks.name(project_id, "project_id")
         if request.labels:
             labels = checks.labels(request.labels, "labels")
+        failure: EarmarkError | None = None
+        price = _NO_PRICE
         if given is not None:
-            amount, version = given, 0
             if quantity is not None or usage is not None or min_quantity is not None:
                 raise _ambiguous(quantity, usage)
-            least = amount if min_amount is None else min_amount
-            if least > amount:
+            least = given if min_amount is None else min_amount
+            if least > given:
                 raise error(
                     Reason.INVALID_AMOUNT,
-                    f"min_amount_micros: {least} is more than amount_micros, {amount}",
-                    {"min_amount_micros": least, "amount_micros": amount},
+                    f"min_amount_micros: {least} is more than amount_micros, {given}",
+                    {"min_amount_micros": least, "amount_micros": given},
                     field="min_amount_micros",
                 )
+            try:
+                price = self._pricing.given(given, least, operation)
+            except EarmarkError as unpriced:
+                failure = unpriced
         elif not operation:
             raise checks.invalid("amount_micros", "is missing: give amount_micros, or operation to price it by")
         elif quantity is not None and usage is not None:
             raise checks.invalid("usage", "give either quantity or usage, not both")
         else:
-            price = self._pricing.price(
-                account_id, Measure(operation, quantity, usage, attributes, min_amount, min_quantity)
-            )
-            amount, least, version = price.amount, price.min_amount, price.version
-        named = Details(request_id, operation, user_id, project_id, quantity, usage or {}, attributes, labels)
+            measure = Measure(operation, quantity, usage, attributes, min_amount, min_quantity)
+            try:
+                price = self._pricing.price(measure, charging=rpc == "Charge")
+            except EarmarkError as unpriced:
+                failure = unpriced
+        named = Details(request_id, operation, user_id, project_id, price.quantity, usage or {}, attributes, labels)
         # The order and the fields are part of the stored format: a replay may come after an upgrade. Maps are sorted.
         content = _encode_content(
             (
@@ -290,7 +376,7 @@ class Requests:
                 policy,
             )
         )
-        return amount, least, version, _encode_json(named).decode(), content_digest(content)
+        return price, _encode_json(named).decode(), content_digest(content), failure
 
 
 def _policy(value: int) -> int:

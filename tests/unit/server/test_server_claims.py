@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,37 +22,17 @@ from earmark.domain.catalog import (
     Plan,
 )
 from earmark.domain.limits import FOREVER
+from earmark.domain.plans import Overrides
 from earmark.engine.operations import Details, LimitClaim, Reserve
 from earmark.errors import EarmarkError, Reason, Unavailable
 from earmark.server.claims import UNKNOWN, AccountClaims, Configuration, HeldPlan, includes
 from earmark.server.recent import Recent
+from tests.unit.server.catalogs import Installed, Recorded
 
 DAY = 86_400_000_000
 NOW = int(datetime(2026, 5, 20, 12, tzinfo=UTC).timestamp()) * 1_000_000
 DAILY = LimitRule("daily", LimitScope.USER, LimitWindow.DAY, 100)
 LIFETIME = LimitRule("ever", LimitScope.ACCOUNT, LimitWindow.LIFETIME, 1_000, LimitMode.NOTIFY, near_percent=50)
-
-
-@dataclass
-class Recorded:
-    """Answers what it is told, and counts how often it was asked."""
-
-    answers: dict[str, Configuration] = field(default_factory=dict)
-    reads: int = 0
-    away: bool = False
-
-    async def read(self, account_id: str) -> Configuration:
-        self.reads += 1
-        answer = self.answers[account_id]
-        await asyncio.sleep(0)
-        if self.away:
-            raise Unavailable(Reason.STORE_UNAVAILABLE, "away")
-        return answer
-
-
-@dataclass
-class Installed:
-    current: Catalog = field(default_factory=lambda: Catalog(0))
 
 
 def reserve(operation: str = "", user_id: str = "", config_seq: int = UNKNOWN) -> Reserve:
@@ -165,8 +145,9 @@ async def test_sql_away_concerns_only_who_needs_it() -> None:
 
 
 async def test_entitlements_are_the_plans_with_the_subscriptions_over_them() -> None:
-    held = HeldPlan("pro", CycleKind.MONTHLY, NOW, NOW, NOW + 30 * DAY, {"api": "true", "seats": "0"})
     plan = Plan("pro", 1, entitlements={"api": "false", "analytics": "true", "seats": "5"})
+    overrides = Overrides(entitlements={"api": "true", "seats": "0"})
+    held = HeldPlan(Plan("pro", 1), NOW, NOW, NOW + 30 * DAY, overrides)
     operations = {
         name: Operation(name, FixedPrice(1), requires=requires)
         for name, requires in (("a", "api"), ("b", "analytics"), ("c", "seats"), ("d", "missing"), ("e", ""))
@@ -191,7 +172,7 @@ async def test_entitlements_are_the_plans_with_the_subscriptions_over_them() -> 
 async def test_limits_of_a_cycle_follow_the_subscription() -> None:
     anchor = int(datetime(2026, 3, 15, 10, 30, tzinfo=UTC).timestamp()) * 1_000_000
     april = int(datetime(2026, 4, 15, 10, 30, tzinfo=UTC).timestamp()) * 1_000_000
-    held = HeldPlan("pro", CycleKind.MONTHLY, anchor, anchor, april)
+    held = HeldPlan(Plan("pro", 1, cycle=CycleKind.MONTHLY), anchor, anchor, april)
     rule = LimitRule("cycle", LimitScope.ACCOUNT, LimitWindow.CYCLE, 5)
     claims = AccountClaims(Recorded({"acme": Configuration(1, limits=(rule,), plan=held)}), Installed())
     [claim] = (await claims.derive(reserve(), NOW, 1)).limits
