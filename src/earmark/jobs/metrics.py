@@ -63,6 +63,21 @@ class JobMetrics:
             "Administrative operations brought to Redis in the background.",
             registry=registry,
         )
+        self.warned = Counter(
+            "earmark_alerts_expiring_soon", "Grants whose account was warned that they expire soon.", registry=registry
+        )
+        self.deliveries = Counter(
+            "earmark_alert_deliveries",
+            "Attempts to deliver an alert, by how they ended: delivered, repeated later, failed for good.",
+            ["channel", "outcome"],
+            registry=registry,
+        )
+        self.cycles = Counter("earmark_billing_cycles", "Billing cycles that this process began.", registry=registry)
+        self.credits_refused = Counter(
+            "earmark_billing_credits_refused",
+            "Credits of cycles that Redis refused, to accounts with too many grants; they are tried again.",
+            registry=registry,
+        )
         self.memory_used = Gauge("earmark_redis_memory_bytes", "Memory that Redis uses.", registry=registry)
         self.memory_limit = Gauge("earmark_redis_memory_limit_bytes", "maxmemory of Redis.", registry=registry)
         self.memory_full = Gauge(

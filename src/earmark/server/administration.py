@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earmark.engine.administration import apply_recorded
 from earmark.engine.operations import ApplyGrant, Configure, ReadBalance, Renew, VoidGrant
 from earmark.engine.ports import Archive, Metering
 from earmark.engine.results import Applied, BalanceRead, BalanceView, RefusalCode, Refused
-from earmark.errors import Internal, Reason, Unavailable, error
+from earmark.errors import EarmarkError, Internal, Reason, Unavailable, error
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.models import AdminOperation, AdminState, AdminTicket
 from earmark.server.grants import LiveGrant, live_grants
@@ -55,6 +56,31 @@ class Relay:
         if not fresh and not self._visible(ticket, now):
             # Somebody else brought it there: how it ended stands in the stream, and soon in SQL.
             await self._await_outcome(ticket)
+        return now
+
+    async def complete_all(self, tickets: Sequence[AdminTicket], account_id: str) -> AccountNow:
+        """Return when all tickets of an account, in the order of their admin_seqs, have taken effect.
+
+        Raises:
+            EarmarkError: the first refusal of one of them, after the others took effect; or a store is away and the
+                repeat will complete them.
+        """
+        refused: EarmarkError | None = None
+        brought_by_others = []
+        for ticket in tickets:
+            try:
+                if not await self._apply(ticket.operation):
+                    brought_by_others.append(ticket)
+            except Unavailable:
+                raise
+            except EarmarkError as failure:
+                refused = refused or failure
+        now = await self.read(account_id)
+        for ticket in brought_by_others:
+            if not self._visible(ticket, now):
+                await self._await_outcome(ticket)
+        if refused is not None:
+            raise refused
         return now
 
     async def wait_flushed(self, ticket: AdminTicket) -> None:

@@ -85,6 +85,8 @@ class SubscriptionRecord(Struct, frozen=True, kw_only=True):
     key: int
     subscription_id: str
     account_id: str
+    time_zone: str
+    """The account's."""
     state: SubscriptionState
     plan: Plan
     """As the catalog had it when the cycle began, without the overrides; see `effective`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from earmark.domain.catalog import Catalog
@@ -315,24 +315,33 @@ class Billing:
         return await self._database.write(lambda connection: _renew_due(connection, catalog, now, limit, partitions))
 
     async def accounts_without_plan(
-        self, after_key: int, limit: int, partitions: Sequence[int] | None = None
-    ) -> list[tuple[int, str]]:
-        """Return key and id of accounts that never had a plan, by key, those above `after_key`."""
-        query = (
-            select(accounts.c.account_key, accounts.c.account_id)
-            .where(
-                accounts.c.account_key > after_key,
-                ~select(subscriptions.c.subscription_key)
-                .where(subscriptions.c.account_key == accounts.c.account_key)
-                .exists(),
+        self, after_key: int, window: int, partitions: Sequence[int] | None = None
+    ) -> tuple[int, list[str]]:
+        """Return accounts that never had a plan, of the `window` account keys above `after_key`.
+
+        Returns:
+            Where to go on, which is `after_key` again at the end; and the ids.
+        """
+
+        def read(connection: Connection) -> tuple[int, list[str]]:
+            newest = connection.execute(select(func.max(accounts.c.account_key))).scalar_one_or_none() or 0
+            last = max(after_key, min(after_key + window, newest))
+            query = (
+                select(accounts.c.account_id)
+                .where(
+                    accounts.c.account_key > after_key,
+                    accounts.c.account_key <= last,
+                    ~select(subscriptions.c.subscription_key)
+                    .where(subscriptions.c.account_key == accounts.c.account_key)
+                    .exists(),
+                )
+                .order_by(accounts.c.account_key)
             )
-            .order_by(accounts.c.account_key)
-            .limit(limit)
-        )
-        if partitions is not None:
-            query = query.where(accounts.c.partition.in_(partitions))
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [(row.account_key, row.account_id) for row in rows]
+            if partitions is not None:
+                query = query.where(accounts.c.partition.in_(partitions))
+            return last, list(connection.execute(query).scalars())
+
+        return await self._database.read(read)
 
     async def settle_owed(self, refused_before: int, limit: int) -> list[AdminTicket]:
         """Record credits anew that Redis refused to accounts with too many grants, before a moment."""

@@ -50,7 +50,7 @@ _overrides_of = msgspec.json.Decoder(Overrides).decode
 _next_of = msgspec.json.Decoder(NextTerm).decode
 _terms_of = msgspec.json.Decoder(QuoteTerms).decode
 
-SUBSCRIPTIONS = select(subscriptions, accounts.c.account_id).join_from(subscriptions, accounts)
+SUBSCRIPTIONS = select(subscriptions, accounts.c.account_id, accounts.c.time_zone).join_from(subscriptions, accounts)
 PURCHASES = select(purchases, accounts.c.account_id).join_from(purchases, accounts)
 
 
@@ -201,6 +201,7 @@ def subscription_record(row: Row[Any]) -> SubscriptionRecord:
         key=row.subscription_key,
         subscription_id=row.subscription_id,
         account_id=row.account_id,
+        time_zone=row.time_zone,
         state=SubscriptionState(row.state),
         plan=_plan_of(row.plan),
         catalog_version=row.catalog_version,

@@ -30,7 +30,7 @@ from earmark.ledger.billing.rows import add_event, add_subscription, had_plan, n
 from earmark.ledger.configuration import record_configuration
 from earmark.ledger.models import AdminTicket, NewGrant, NewRenewal
 
-__all__ = ["advance", "begin_subscription", "begin_term_now", "cycle_grant", "end_subscription"]
+__all__ = ["advance", "begin_subscription", "begin_term_now", "cycle_grant", "end_subscription", "paid_until"]
 
 _CYCLES_AT_ONCE = 60
 """That one transaction catches up with; the next one goes on."""
@@ -54,6 +54,7 @@ def begin_subscription(
         key=0,
         subscription_id=new_id("sub"),
         account_id=call.account_id,
+        time_zone=account.time_zone,
         state=SubscriptionState.ACTIVE,
         plan=plan,
         catalog_version=catalog.version,
@@ -161,6 +162,20 @@ def end_subscription(
     ticket = _configure(connection, account, ended, call, SubscriptionEvent.ENDED)
     save_subscription(connection, ended)
     return ended, ticket
+
+
+def paid_until(subscription: SubscriptionRecord) -> int:
+    """Return when what was paid is over; 0 for a plan without cycles."""
+    if not subscription.has_cycles or not subscription.cycle_end:
+        return 0
+    last = subscription.term_last_cycle
+    if subscription.next_term_paid:
+        following = subscription.next_term
+        last += (subscription.term if following is None else following.term).cycles
+    zone, end = ZoneInfo(subscription.time_zone), subscription.cycle_end
+    for _ in range(last - subscription.cycle):
+        end = next_end(subscription.plan.cycle, subscription.anchor_time, zone, end)
+    return end
 
 
 def _begin_cycle(
