@@ -18,6 +18,7 @@ from earmark.ledger.flush import Flush, flush_writer
 from earmark.ledger.models import FlushOutcome
 from earmark.ledger.postgres import PostgresDatabase
 from earmark.ledger.projections import Projections
+from earmark.ledger.reports import Reports
 from earmark.ledger.schema import check_file, check_revision
 from earmark.ledger.sqlite import SqliteDatabase
 from earmark.ledger.stores import Partitions, Stores
@@ -73,6 +74,7 @@ class Ledger:
         self.projections = Projections(database)
         self.archive = SqlArchive(database, clock)
         self.audit = Audit(database)
+        self.reports = Reports(database)
 
     async def flush(
         self,
