@@ -92,7 +92,7 @@ class SidecarServer:
                 ledger.entries,
                 requests,
                 Deferral(engine, ledger.entries, requests, catalogs),
-                Refusals(claims, catalogs),
+                Refusals(claims, catalogs, clock.now),
                 self.admission,
                 max_calls_in_flight=options.max_calls_in_flight,
             ),

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 
 import msgspec
 
 from earmark.credits import format_credits
-from earmark.domain.catalog import Catalog, LimitScope, LimitWindow, Pack
+from earmark.domain.catalog import LimitScope, LimitWindow
+from earmark.domain.estimates import covering_packs
 from earmark.domain.limits import FOREVER
 from earmark.engine.operations import AccountOperation, Charge, Details, Reserve
 from earmark.engine.results import REFUSAL_NUMBERS, RefusalCode, Refused
 from earmark.errors import EarmarkError, Reason, error
 from earmark.server.claims import AccountClaims, CurrentCatalog
+from earmark.server.replies import rfc3339
 from earmark.server.status import refusal_error
 
-__all__ = ["Refusals", "covering_pack", "rfc3339"]
+__all__ = ["Refusals"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOWS = {
     LimitWindow.DAY: " a day",
     LimitWindow.MONTH: " a month",
@@ -28,32 +29,14 @@ _WINDOWS = {
 _decode_details = msgspec.json.Decoder(Details).decode
 
 
-def rfc3339(micros: int) -> str:
-    """Return a time as text: `2026-07-01T00:00:00Z`."""
-    return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
-
-
-def covering_pack(catalog: Catalog, shortfall: int) -> tuple[Pack, int] | None:
-    """Return the smallest pack that covers a shortfall, with the microcredits to buy of it; None if none does."""
-    best: tuple[Pack, int] | None = None
-    for pack in catalog.packs.values():
-        amount = pack.credits
-        if pack.custom is not None:
-            least = max(shortfall, pack.custom.min_amount)
-            amount = -(-least // pack.custom.step) * pack.custom.step
-            if amount > pack.custom.max_amount:
-                continue
-        if amount >= shortfall and (best is None or amount < best[1]):
-            best = pack, amount
-    return best
-
-
 class Refusals:
     """Builds the errors of refusals. One for a server."""
 
-    def __init__(self, claims: AccountClaims, catalogs: CurrentCatalog) -> None:
+    def __init__(self, claims: AccountClaims, catalogs: CurrentCatalog, now: Callable[[], int]) -> None:
+        """`now` is the store's time: promotions count."""
         self._claims = claims
         self._catalogs = catalogs
+        self._now = now
 
     def error(self, refused: Refused, operation: AccountOperation) -> EarmarkError:
         """Return the error of a refusal, in words about the operation that was refused."""
@@ -116,12 +99,13 @@ class Refusals:
         )
 
     def _name_pack(self, failure: EarmarkError) -> None:
-        catalog = self._catalogs.current
+        """Name the smallest purchase that covers the shortfall: one of one pack, if any is large enough."""
         shortfall = failure.metadata.get("shortfall_micros")
-        if not catalog.packs or shortfall is None:
+        if shortfall is None:
             return
-        covering = covering_pack(catalog, int(shortfall))
-        if covering is not None:
-            pack, amount = covering
-            failure.metadata["pack_id"] = pack.pack_id
-            failure.metadata["pack_micros"] = str(amount)
+        covering = covering_packs(self._catalogs.current, int(shortfall), self._now())
+        if covering:
+            smallest = min(covering, key=lambda each: (each.count, each.credits))
+            failure.metadata["pack_id"] = smallest.offer.pack.pack_id
+            failure.metadata["pack_count"] = str(smallest.count)
+            failure.metadata["pack_micros"] = str(smallest.credits)

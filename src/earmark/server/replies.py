@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import msgspec
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from earmark.credits import format_credits
 from earmark.domain.ids import ReservationDigest, format_grant_id, format_reservation_id
+from earmark.domain.states import AlertKind
 from earmark.engine.operations import Details
 from earmark.engine.results import BalanceView, Done, ReservationView
 from earmark.v1 import metering_service_pb2 as pb
@@ -23,10 +25,12 @@ __all__ = [
     "fill_reservation",
     "fill_reserve",
     "fill_time",
+    "rfc3339",
 ]
 
 _decode_details = msgspec.json.Decoder(Details).decode
 _SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _reservation_id = lru_cache(maxsize=16_384)(format_reservation_id)
 
@@ -100,19 +104,49 @@ def fill_balance(into: reservations.Balance, account_id: str, view: BalanceView)
         fill_time(into.next_expire_time, view.next_expire_time)
 
 
+def rfc3339(micros: int) -> str:
+    """Return a time as text: `2026-07-01T00:00:00Z`."""
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
+
+
 def _fill_notices(
     into: pb.ReserveResponse | pb.CommitResponse | pb.ExtendResponse | pb.ChargeResponse, done: Done
 ) -> None:
+    balance = done.balance
     if done.would_refuse:
         into.notices.add(
             kind=reservations.Notice.KIND_WOULD_REFUSE,
             message="this account only observes; enforcement would have refused the call",
         )
-    expiring = done.balance.expiring_soon
-    if expiring:
+    for warned in done.notices:
+        notice = into.notices.add(threshold_micros=warned.threshold)
+        match AlertKind(warned.kind):
+            case AlertKind.LIMIT_NEAR:
+                name, _, scope, subject = warned.key.split(":", 3)
+                whose = f" of {scope} {subject!r}" if subject else ""
+                notice.kind = reservations.Notice.KIND_LIMIT_NEAR
+                notice.limit_name = name
+                notice.message = (
+                    f"the limit {name!r}{whose} is almost used up: it allows {format_credits(warned.threshold)} credits"
+                )
+            case AlertKind.CRITICAL_BALANCE:
+                notice.kind = reservations.Notice.KIND_CRITICAL_BALANCE
+                notice.message = f"{_left(balance)}, at or below the critical {format_credits(warned.threshold)}"
+            case AlertKind.LOW_BALANCE:
+                notice.kind = reservations.Notice.KIND_LOW_BALANCE
+                notice.message = f"{_left(balance)}, at or below {format_credits(warned.threshold)}"
+            case AlertKind.EXPIRING_SOON:
+                notice.kind = reservations.Notice.KIND_EXPIRING_SOON
+    if balance.expiring_soon:
+        first = f", the first of them at {rfc3339(balance.next_expire_time)}" if balance.next_expire_time else ""
         into.notices.add(
-            kind=reservations.Notice.KIND_EXPIRING_SOON, message=f"{format_credits(expiring)} credits expire soon"
+            kind=reservations.Notice.KIND_EXPIRING_SOON,
+            message=f"{format_credits(balance.expiring_soon)} credits expire soon{first}",
         )
+
+
+def _left(balance: BalanceView) -> str:
+    return f"{format_credits(balance.available + balance.reserved)} credits are left"
 
 
 def fill_reserve(into: pb.ReserveResponse, done: Done) -> str:
@@ -120,7 +154,7 @@ def fill_reserve(into: pb.ReserveResponse, done: Done) -> str:
     view = done.reservation
     reservation_id = fill_reservation(into.reservation, view)
     fill_balance(into.balance, view.account_id, done.balance)
-    if done.would_refuse or done.balance.expiring_soon:
+    if done.notices or done.would_refuse or done.balance.expiring_soon:
         _fill_notices(into, done)
     if done.replayed:
         into.replayed = True
@@ -132,7 +166,7 @@ def fill_extend(into: pb.ExtendResponse, done: Done) -> str:
     view = done.reservation
     reservation_id = fill_reservation(into.reservation, view)
     fill_balance(into.balance, view.account_id, done.balance)
-    if done.would_refuse or done.balance.expiring_soon:
+    if done.notices or done.would_refuse or done.balance.expiring_soon:
         _fill_notices(into, done)
     if done.replayed:
         into.replayed = True
@@ -154,7 +188,7 @@ def fill_commit(into: pb.CommitResponse | pb.ChargeResponse, done: Done) -> str:
     view = done.reservation
     reservation_id = fill_reservation(into.reservation, view)
     fill_balance(into.balance, view.account_id, done.balance)
-    if done.would_refuse or done.balance.expiring_soon:
+    if done.notices or done.would_refuse or done.balance.expiring_soon:
         _fill_notices(into, done)
     into.charged_micros = view.charged
     if view.uncollected:
