@@ -223,7 +223,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         catalogs = Catalogs(ledger.catalogs, partial(_set_policy, store))
         await catalogs.start()
         stack.push_async_callback(catalogs.close)
-        claims = AccountClaims(LedgerConfigurations(ledger.accounts), catalogs)
+        claims = AccountClaims(LedgerConfigurations(ledger.billing), catalogs)
         engine = Engine(
             store,
             ledger.archive,

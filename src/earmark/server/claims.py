@@ -10,6 +10,7 @@ the engine under `UNKNOWN`, which no account has, and the answer brings it back 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,7 +32,7 @@ from earmark.domain.limits import (
 from earmark.domain.plans import Overrides, effective_plan
 from earmark.engine.operations import Charge, Details, LimitClaim, Reserve
 from earmark.errors import Reason, error
-from earmark.ledger.accounts import Accounts
+from earmark.ledger.billing import Billing, SubscriptionRecord
 from earmark.server.recent import Recent
 
 __all__ = [
@@ -73,6 +74,8 @@ class HeldPlan:
     """Of that cycle; 0 for one that never ends."""
     overrides: Overrides = field(default_factory=Overrides)
     """What this subscription has instead."""
+    entitles: bool = True
+    """False while its renewal is not paid: then its limits hold, and it includes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +108,31 @@ class Configurations(Protocol):
 class LedgerConfigurations:
     """Implements `Configurations` on the ledger."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
 
     async def read(self, account_id: str) -> Configuration:
         """See `Configurations.read`."""
-        recorded = await self._accounts.configuration(account_id)
+        recorded, subscription = await self._billing.configuration(account_id)
         return Configuration(
             recorded.config_seq,
             recorded.time_zone,
             recorded.previous_time_zone,
             recorded.zone_change_time,
             recorded.limits,
+            None if subscription is None else _held(subscription),
         )
+
+
+def _held(subscription: SubscriptionRecord) -> HeldPlan:
+    return HeldPlan(
+        subscription.plan,
+        subscription.anchor_time,
+        subscription.cycle_start,
+        subscription.cycle_end,
+        subscription.overrides,
+        subscription.entitled,
+    )
 
 
 class CurrentCatalog(Protocol):
@@ -184,7 +199,8 @@ def _plan(configuration: Configuration, catalog: Catalog) -> Plan | None:
     held = configuration.plan
     if held is None:
         return None
-    return effective_plan(catalog.plans.get(held.plan.plan_id, held.plan), held.overrides)
+    own = effective_plan(catalog.plans.get(held.plan.plan_id, held.plan), held.overrides)
+    return own if held.entitles else dataclasses.replace(own, entitlements={})
 
 
 def _calendar(configuration: Configuration, now: int) -> Calendar:
@@ -252,11 +268,12 @@ class AccountClaims:
         details = _decode_details(operation.details)
         catalog = self._catalogs.current
         sold = catalog.operations.get(details.operation)
+        requires = requirement(sold, details.attributes) if sold is not None else ""
         standing = await self._standing(operation.account_id, catalog, now, config_seq)
         return replace(
             operation,
             config_seq=config_seq,
-            entitled=sold is None or not sold.requires or includes(standing.entitlements, sold.requires),
+            entitled=not requires or includes(standing.entitlements, requires),
             limits=standing.claims(details.operation, details.user_id, details.project_id),
         )
 
