@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from earmark.domain.ids import reservation_digest
+from earmark.domain.limits import FOREVER
 from earmark.engine.engine import EngineOptions
-from earmark.engine.operations import ConfirmFlush, Evict, ReadReservation
+from earmark.engine.operations import ConfirmFlush, Evict, LimitClaim, ReadReservation
 from earmark.engine.redis.keys import partition_keys
 from earmark.engine.results import Applied, Done, RefusalCode, Refused, ReservationRead
 from earmark.errors import NotFound, Reason, Unavailable
@@ -163,6 +165,8 @@ async def test_every_key_belongs_to_the_fixed_set_of_a_partition(stack: Stack) -
     await stack.account("acme{x}", 10)
     done(await stack.reserve("acme{x}", "r", 4))
     done(await stack.commit("acme{x}", "r", 1))
+    claim = LimitClaim("l:0:user:{y}", CREDIT, near=CREDIT, blocks=True, windows=(0, FOREVER))
+    done(await stack.engine.execute(replace(reservation("acme{x}", "limited", 1), limits=(claim,))))
     task = asyncio.create_task(stack.engine.execute(reservation("acme{x}", "w", 100, wait=0.05, owner="o")))
     allowed = {key for number in range(stack.store.partitions) for key in partition_keys(number).all()}
 
@@ -172,6 +176,7 @@ async def test_every_key_belongs_to_the_fixed_set_of_a_partition(stack: Stack) -
     assert await keys() <= allowed
     await task
     assert await keys() <= allowed
+    assert partition_keys(stack.engine.partition_of("acme{x}")).counters in await keys()
 
 
 async def test_a_flushed_function_library_is_loaded_again_and_nothing_is_done_twice(stack: Stack) -> None:

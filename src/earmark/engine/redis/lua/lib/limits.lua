@@ -85,7 +85,7 @@ local function addition_refused(account, windows, additional)
   for i = 1, #windows, 3 do
     local counter = counter_at(account, counter_field(account, windows[i], windows[i + 1]))
     if counter and counter[C_BLOCKS] == 1 and math.max(0, counter[C_AMOUNT] - counter[C_USED]) < additional then
-      local numbers = { counter[C_AMOUNT], counter[C_USED], additional, counter[C_END] }
+      local numbers = { counter[C_AMOUNT], counter[C_USED], additional, windows[i + 2] }
       return { REFUSED, LIMIT_EXCEEDED, numbers, windows[i] }
     end
   end
