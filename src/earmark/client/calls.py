@@ -12,12 +12,19 @@ from earmark.errors import EarmarkError
 from earmark.v1 import metering_service_pb2 as pb
 from earmark.v1 import reservation_pb2
 
-__all__ = ["FRAME_CALLS", "Owner", "Place", "Reply", "SessionCall", "frame_part"]
+__all__ = ["FRAME_CALLS", "PATIENCE_SECONDS", "Owner", "Place", "Reply", "SessionCall", "frame_part"]
 
 FRAME_CALLS: Final = 32
 """Most calls in one frame. Larger frames make client, server and store take turns instead of working at once."""
 
-_CALLS_FIELD: Final = bytes([pb.SessionRequest.CALLS_FIELD_NUMBER << 3 | 2])
+PATIENCE_SECONDS: Final = 5.0
+"""A server answers within milliseconds, or says within 100 ms that its store is away: silence is a dead connection."""
+
+_TAG: Final = pb.SessionRequest.CALLS_FIELD_NUMBER << 3 | 2
+_PREFIXES: Final = tuple(
+    bytes((_TAG, length) if length < 0x80 else (_TAG, length & 0x7F | 0x80, length >> 7)) for length in range(0x4000)
+)
+"""Tag and length of a call in a frame, by its length; longer ones are put together when they come."""
 
 
 class Reply(Protocol):
@@ -80,8 +87,10 @@ class SessionCall:
     reply: Reply | None = None
     error: EarmarkError | None = None
     last_failure: EarmarkError | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _more_waiters: list[asyncio.Future[None]] | None = None
+    patience = PATIENCE_SECONDS
+    """After how many seconds without an answer the connection counts as dead."""
+    _waiter: asyncio.Future[Reply] | None = None
+    _more_waiters: list[asyncio.Future[Reply]] | None = None
 
     def __init__(
         self,
@@ -89,7 +98,6 @@ class SessionCall:
         sequence: int,
         part: bytes,
         deadline: float,
-        patience: float,
         urgent: bool,
         owner: Owner | None = None,
     ) -> None:
@@ -99,8 +107,6 @@ class SessionCall:
         """The call as a part of a frame; joined parts are a serialized SessionRequest."""
         self.deadline = deadline
         """When to give up, in the loop's time; infinity for what must be settled."""
-        self.patience = patience
-        """After how many seconds without an answer the connection counts as dead."""
         self.urgent = urgent
         """Whether it goes before all that are not, and never waits for a place in flight: what gives credits back
         or keeps them must not queue behind those who wait for credits."""
@@ -111,38 +117,37 @@ class SessionCall:
         self.reply = reply
         self.place = Place.ENDED
         self.owner = None  # It holds the call: the two must not keep each other until the garbage collector comes.
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(reply)
+        if self._more_waiters is not None:
+            for waiter in self._more_waiters:
+                if not waiter.done():
+                    waiter.set_result(reply)
 
     def fail(self, error: EarmarkError) -> None:
         """End the call with an error."""
         self.error = error
         self.place = Place.ENDED
         self.owner = None
-        self._wake()
+        for waiter in (self._waiter, *(self._more_waiters or ())):
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        if self._more_waiters is not None:
-            for waiter in self._more_waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def __await__(self) -> Generator[asyncio.Future[None], None, Reply]:
-        if self.place is not Place.ENDED:
-            waiter = self._loop.create_future()
-            if self._waiter is None:
-                self._waiter = waiter
-            elif self._more_waiters is None:
-                self._more_waiters = [waiter]
-            else:
-                self._more_waiters.append(waiter)
-            yield from waiter
-        if self.reply is None:
+    def __await__(self) -> Generator[asyncio.Future[Reply], None, Reply]:
+        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        if self.reply is not None:
+            waiter.set_result(self.reply)
+        elif self.place is Place.ENDED:
             assert self.error is not None, "awaited a call that was withdrawn"
-            raise self.error
-        return self.reply
+            waiter.set_exception(self.error)
+        elif self._waiter is None:
+            self._waiter = waiter
+        elif self._more_waiters is None:
+            self._more_waiters = [waiter]
+        else:
+            self._more_waiters.append(waiter)
+        return waiter.__await__()
 
 
 def frame_part(call: pb.SessionCall) -> bytes:
@@ -152,9 +157,9 @@ def frame_part(call: pb.SessionCall) -> bytes:
     """
     body = call.SerializeToString()
     length = len(body)
-    if length < 0x80:
-        return b"".join((_CALLS_FIELD, bytes((length,)), body))
-    prefix = bytearray(_CALLS_FIELD)
+    if length < 0x4000:
+        return _PREFIXES[length] + body
+    prefix = bytearray((_TAG,))
     while length > 0x7F:
         prefix.append(length & 0x7F | 0x80)
         length >>= 7

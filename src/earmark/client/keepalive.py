@@ -27,7 +27,10 @@ _MARGIN_SECONDS: Final = 1.0
 class KeptHold(Owner):
     """What keep-alive knows of an open hold."""
 
-    __slots__ = ("born", "due", "extension", "keep_alive", "reservation_id", "ttl")
+    # Defaults stand in the class: nearly every hold is settled before its first extension.
+    due = 0.0
+    extension: SessionCall | None = None
+    keep_alive: KeepAlive | None = None
 
     def __init__(self, reservation_id: str, ttl: float, born: float) -> None:
         self.reservation_id = reservation_id
@@ -35,9 +38,6 @@ class KeptHold(Owner):
         """Seconds."""
         self.born = born
         """When the hold was made, in the loop's time."""
-        self.due = 0.0
-        self.extension: SessionCall | None = None
-        self.keep_alive: KeepAlive | None = None
 
     def refused(self, refusal: EarmarkError) -> bool:
         """Stop trying: the hold is settled, expired, or as old as it may get."""
@@ -68,10 +68,13 @@ class KeepAlive:
         """Keep a hold alive from here on; with `now`, extend it at once."""
         if now and not self._extend(hold):
             return
-        hold.due = self._loop.time() + hold.ttl / 3
-        self._groups.setdefault(hold.ttl, {})[hold] = None
-        if hold.ttl not in self._timers:
-            self._timers[hold.ttl] = self._loop.call_at(hold.due, self._extend_due, hold.ttl)
+        ttl = hold.ttl
+        hold.due = self._loop.time() + ttl / 3
+        group = self._groups.get(ttl)
+        if group is None:
+            group = self._groups[ttl] = {}
+            self._timers[ttl] = self._loop.call_at(hold.due, self._extend_due, ttl)
+        group[hold] = None
 
     def discard(self, hold: KeptHold) -> None:
         """Stop: the hold is being settled, or is left to somebody else."""

@@ -46,17 +46,18 @@ class Outbox:
         """Take the parts of the next frame; `now` is the loop's time."""
         parts: list[bytes] = []
         urgent, ordinary = self._urgent, self._ordinary
+        queued, sent = Place.QUEUED, Place.SENT
         while urgent and len(parts) < FRAME_CALLS:
             call = urgent.popleft()
-            if call.place is Place.QUEUED:
-                call.place = Place.SENT
+            if call.place is queued:
+                call.place = sent
                 call.was_sent = True
                 call.sent_at = now
                 parts.append(call.part)
         while ordinary and len(parts) < FRAME_CALLS and self._in_flight < self._max_in_flight:
             call = ordinary.popleft()
-            if call.place is Place.QUEUED:
-                call.place = Place.SENT
+            if call.place is queued:
+                call.place = sent
                 call.was_sent = True
                 call.sent_at = now
                 self._in_flight += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from earmark.client.amounts import (
     Amount,
@@ -19,8 +19,7 @@ from earmark.v1 import metering_service_pb2 as pb
 __all__ = ["Subject", "charge_call", "only_one", "reserve_call"]
 
 
-@dataclass(slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What Reserve and Charge have in common: what is generated, for whom, and for how much."""
 
     account_id: str
@@ -73,29 +72,41 @@ def charge_call(
 
 
 def _fill(request: pb.ReserveRequest | pb.ChargeRequest, subject: Subject) -> None:
-    request.account_id = subject.account_id
-    request.request_id = subject.request_id
-    if subject.amount is not None:
-        request.amount_micros = to_micros_fast(subject.amount)
-    if subject.operation is not None:
-        request.operation = subject.operation
-    if subject.quantity is not None:
-        request.quantity = quantity_number(subject.quantity)
-    if subject.usage is not None:
-        request.usage.counts.update(usage_counts(subject.usage))
+    (
+        request.account_id,
+        request.request_id,
+        amount,
+        operation,
+        quantity,
+        usage,
+        attributes,
+        min_amount,
+        min_quantity,
+        user_id,
+        project_id,
+        labels,
+    ) = subject
+    if amount is not None:
+        request.amount_micros = to_micros_fast(amount)
+    if operation is not None:
+        request.operation = operation
+    if quantity is not None:
+        request.quantity = quantity_number(quantity)
+    if usage is not None:
+        request.usage.counts.update(usage_counts(usage))
         request.usage.SetInParent()
-    if subject.attributes:
-        request.attributes.update(subject.attributes)
-    if subject.min_amount is not None:
-        request.min_amount_micros = to_micros_fast(subject.min_amount)
-    if subject.min_quantity is not None:
-        request.min_quantity = quantity_number(subject.min_quantity)
-    if subject.user_id is not None:
-        request.user_id = subject.user_id
-    if subject.project_id is not None:
-        request.project_id = subject.project_id
-    if subject.labels:
-        request.labels.update(subject.labels)
+    if attributes:
+        request.attributes.update(attributes)
+    if min_amount is not None:
+        request.min_amount_micros = to_micros_fast(min_amount)
+    if min_quantity is not None:
+        request.min_quantity = quantity_number(min_quantity)
+    if user_id is not None:
+        request.user_id = user_id
+    if project_id is not None:
+        request.project_id = project_id
+    if labels:
+        request.labels.update(labels)
 
 
 def only_one(**given: object) -> None:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import grpc
 
 from earmark.client.backoff import backoff_seconds
-from earmark.client.calls import Owner, Place, Reply, SessionCall, frame_part
+from earmark.client.calls import PATIENCE_SECONDS, Owner, Place, Reply, SessionCall, frame_part
 from earmark.client.failures import CallTimedOut, ClientClosed, describe, error_of_rpc, error_of_status
 from earmark.client.outbox import Outbox
 from earmark.errors import EarmarkError, Internal, Reason, error
@@ -23,9 +23,6 @@ from earmark.v1 import metering_service_pb2 as pb
 __all__ = ["Session", "Transport"]
 
 _log = logging.getLogger("earmark")
-
-_PATIENCE_SECONDS: Final = 5.0
-"""A server answers within milliseconds, or says within 100 ms that its store is away: silence is a dead connection."""
 
 _SWEEP_SECONDS: Final = 1.0
 
@@ -100,8 +97,10 @@ class Session:
         if len(part) > _LARGEST_CALL:
             raise error(Reason.INVALID_ARGUMENT, f"a call of {len(part)} bytes is larger than any valid one")
         loop = self._loop
-        deadline = loop.time() + timeout
-        call = SessionCall(loop, self._sequence, part, deadline, _PATIENCE_SECONDS + wait, urgent, owner)
+        deadline = loop.time() + timeout if timeout is not inf else inf
+        call = SessionCall(loop, self._sequence, part, deadline, urgent, owner)
+        if wait:
+            call.patience = PATIENCE_SECONDS + wait
         self._open[self._sequence] = call
         self._queue(call)
         if deadline < self._next_sweep or self._sweep is None:
@@ -227,17 +226,19 @@ class Session:
             stream.cancel()
 
     def _dispatch(self, frame: pb.SessionResponse) -> None:
-        books = self._open
+        books, sent = self._open, Place.SENT
         for result in frame.results:
-            call = books.get(result.sequence)
-            if call is None or call.place is not Place.SENT:
+            sequence = result.sequence
+            call = books.get(sequence)
+            if call is None or call.place is not sent:
                 continue  # It was withdrawn, timed out, or belongs to a stream that was given up.
             kind = result.WhichOneof("result")
             if kind == "status":
                 self._refuse(call, error_of_status(result.status))
             elif kind is not None:
-                del books[call.sequence]
-                self._outbox.left_flight(call)
+                del books[sequence]
+                if not call.urgent:
+                    self._outbox.left_flight(call)
                 reply: Reply = getattr(result, kind)
                 call.resolve(reply)
         self._wake_if_room()

@@ -19,7 +19,7 @@ def message(sequence: int, comment: str = "") -> pb.SessionCall:
 
 
 def call(sequence: int, *, urgent: bool = False) -> SessionCall:
-    return SessionCall(asyncio.get_running_loop(), sequence, frame_part(message(sequence)), inf, 5.0, urgent)
+    return SessionCall(asyncio.get_running_loop(), sequence, frame_part(message(sequence)), inf, urgent)
 
 
 def sequences(parts: list[bytes]) -> list[int]:

@@ -8,7 +8,7 @@ from earmark.client.requests import Subject, charge_call, only_one, reserve_call
 
 
 def subject(**given):
-    fields = dict.fromkeys(Subject.__dataclass_fields__)
+    fields = dict.fromkeys(Subject._fields)
     return Subject(**{**fields, "account_id": "acme", "request_id": "q1", **given})
 
 
