@@ -15,6 +15,7 @@ from earmark.server import checks
 from earmark.server.admission import Admission
 from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
 from earmark.server.replies import fill_time
+from earmark.server.reports import ReportAnswers
 from earmark.server.unary import Context, stream, unary
 from earmark.server.validation import Requests
 from earmark.v1 import ledger_pb2 as ledger
@@ -33,8 +34,9 @@ class LedgerServicer(rpc.LedgerServiceServicer):
 
     needs_store = False
 
-    def __init__(self, entries: Entries, requests: Requests, admission: Admission) -> None:
+    def __init__(self, entries: Entries, requests: Requests, reports: ReportAnswers, admission: Admission) -> None:
         self.admission = admission
+        self._reports = reports
         self._entries = entries
         self._requests = requests
 
@@ -76,6 +78,18 @@ class LedgerServicer(rpc.LedgerServiceServicer):
                 fill_entry(row, entry)
                 room -= row.ByteSize()
             yield response
+
+    @unary
+    async def GetUsageReport(self, request: pb.GetUsageReportRequest, _context: Context) -> pb.GetUsageReportResponse:
+        """Sum what was used."""
+        return await self._reports.usage(request)
+
+    @unary
+    async def GetMonthlySummary(
+        self, request: pb.GetMonthlySummaryRequest, _context: Context
+    ) -> pb.GetMonthlySummaryResponse:
+        """Sum what came, went and is left."""
+        return await self._reports.summary(request)
 
     def _filter(self, account_id: str, given: pb.LedgerFilter) -> EntryFilter:
         """Check a filter."""

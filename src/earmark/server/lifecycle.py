@@ -27,6 +27,7 @@ from earmark.server.metering import MeteringServicer
 from earmark.server.ports import ServingEngine
 from earmark.server.pricing import Pricing
 from earmark.server.refusals import Refusals
+from earmark.server.reports import ReportAnswers
 from earmark.server.validation import Requests
 from earmark.v1 import (
     account_service_pb2,
@@ -102,8 +103,9 @@ class SidecarServer:
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AccountServicer(engine, ledger.accounts, relay, requests, self.admission, clock.now), self._server
         )
+        reports = ReportAnswers(ledger.reports, ledger.accounts, catalogs, claims, clock.now)
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            LedgerServicer(ledger.entries, requests, self.admission), self._server
+            LedgerServicer(ledger.entries, requests, reports, self.admission), self._server
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AdminServicer(clock, self.admission), self._server
