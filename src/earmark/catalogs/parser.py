@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from earmark.catalogs.document import MapNode, read_document
-from earmark.catalogs.fields import MAX_NAME, Field, Section
+from earmark.catalogs.fields import MAX_NAME, Field, Section, closest
 from earmark.catalogs.prices import read_operations
 from earmark.catalogs.problems import InvalidCatalog, Problem, Problems
 from earmark.catalogs.rules import read_grants, read_limits, read_thresholds
 from earmark.catalogs.sales import Defaults, read_packs, read_plans, read_promotions
-from earmark.domain.catalog import Catalog, Operation, Plan
+from earmark.domain.catalog import AttributePrice, Catalog, Operation, Plan
 
 __all__ = ["parse_catalog"]
 
@@ -88,8 +88,10 @@ def _check_requirements(section: Section | None, operations: dict[str, Operation
     if section is None:
         return
     for name, operation in operations.items():
-        field = section.get(name)
-        details = field.section("") if field is not None and not field.is_scalar else None
-        requires = details.get("requires") if details is not None else None
-        if operation.requires and requires is not None:
-            requires.known(entitlements, "an entitlement of the plans")
+        required = [operation.requires]
+        if isinstance(operation.price, AttributePrice):
+            required += [row.requires for row in operation.price.rows]
+        for entitlement in required:
+            if entitlement and entitlement not in entitlements and (field := section.get(name)) is not None:
+                hint = closest(entitlement, entitlements)
+                field.wrong(f"no plan has the entitlement {entitlement!r} that it requires: {hint}")

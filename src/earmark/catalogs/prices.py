@@ -206,6 +206,7 @@ def _row(line: Field) -> PriceRow | None:
     if section is None:
         return None
     when, price = section.need("when", "a map of attributes"), section.need("price", _UNIT_PRICE)
+    requires = section.get("requires")
     section.end()
     conditions = when.section("a map of attributes with their values") if when is not None else None
     rule = _unit_price(price) if price is not None else None
@@ -221,7 +222,7 @@ def _row(line: Field) -> PriceRow | None:
     if prod(len(values) for values in attributes.values()) > _MAX_COMBINATIONS:
         when.wrong(f"stands for more than {_MAX_COMBINATIONS} combinations of values")
         return None
-    return PriceRow(attributes, rule)
+    return PriceRow(attributes, rule, _prose(requires, MAX_KEY))
 
 
 def _refuse_unreachable(lines: list[Field], rows: list[PriceRow | None]) -> None:

@@ -132,6 +132,8 @@ class PriceRow:
 
     attributes: Mapping[str, tuple[str, ...]]
     rule: UnitRule
+    requires: str = ""
+    """Name of the entitlement that this line takes, instead of the operation's; "" for none of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from earmark.domain.catalog import (
     FreePrice,
     Operation,
     PerUnitPrice,
+    PriceRow,
     PriceRule,
     RangePrice,
     Rounding,
@@ -37,6 +38,7 @@ __all__ = [
     "price_actual",
     "quote",
     "quote_min",
+    "requirement",
     "unit_bounds",
     "unit_rule",
 ]
@@ -180,15 +182,29 @@ def unit_rule(operation: Operation, attributes: Mapping[str, str], *, within: st
     price = operation.price
     if not isinstance(price, AttributePrice):
         return price
+    row = _fitting(price, attributes)
+    if row is not None:
+        return row.rule
+    if price.default is not None:
+        return price.default
+    raise _no_line(operation, price, attributes, f"{within}attributes")
+
+
+def requirement(operation: Operation, attributes: Mapping[str, str]) -> str:
+    """Return the entitlement that a call takes, "" for none: that of the table's line that fits, else the operation's."""
+    price = operation.price
+    row = _fitting(price, attributes) if isinstance(price, AttributePrice) else None
+    return row.requires if row is not None and row.requires else operation.requires
+
+
+def _fitting(price: AttributePrice, attributes: Mapping[str, str]) -> PriceRow | None:
     for row in price.rows:
         for key, values in row.attributes.items():
             if attributes.get(key) not in values:
                 break
         else:
-            return row.rule
-    if price.default is not None:
-        return price.default
-    raise _no_line(operation, price, attributes, f"{within}attributes")
+            return row
+    return None
 
 
 def unit_bounds(rule: PriceRule) -> tuple[int, int | None]:

@@ -95,7 +95,9 @@ def fill_price(into: pb.OperationPrice, operation: Operation) -> None:
     if isinstance(operation.price, AttributePrice):
         for row in operation.price.rows:
             for attributes in _combinations(row):
-                _fill_line(into.lines.add(), attributes, row.rule, operation.unit)
+                line = into.lines.add()
+                _fill_line(line, attributes, row.rule, operation.unit)
+                line.requires = row.requires
         if operation.price.default is not None:
             _fill_line(into.lines.add(), {}, operation.price.default, operation.unit)
 

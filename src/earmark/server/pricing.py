@@ -14,12 +14,12 @@ import msgspec
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.catalog import AttributePrice, Catalog, Operation, PriceRule, RangePrice
-from earmark.domain.pricing import actual_required, needs_actual, price_actual, quote, quote_min, unit_rule
+from earmark.domain.pricing import actual_required, needs_actual, price_actual, quote, quote_min, requirement, unit_rule
 from earmark.engine.operations import Details
 from earmark.errors import EarmarkError, Reason, error
 from earmark.server.deferred import CatalogWanted
 
-__all__ = ["CatalogVersions", "Measure", "Price", "Pricing"]
+__all__ = ["CatalogVersions", "Measure", "Price", "Pricing", "unknown_operation"]
 
 _MAX_INSPECTED = 64
 
@@ -93,7 +93,7 @@ class Pricing:
         catalog = self.catalogs.current
         operation = catalog.operations.get(measure.operation)
         if operation is None:
-            raise _unknown(catalog, measure.operation)
+            raise unknown_operation(catalog, measure.operation)
         attributes = measure.attributes
         quoted = quote(operation, measure.quantity, measure.usage, attributes)
         if charging and quoted.needs_actual and quoted.max_amount:
@@ -112,10 +112,10 @@ class Pricing:
             catalog.version,
             quoted.units if measure.usage is None else None,
             not amount and not operation.record,
-            operation.requires,
+            requirement(operation, attributes),
         )
 
-    def given(self, amount: int, least: int, operation: str) -> Price:
+    def given(self, amount: int, least: int, operation: str, attributes: Mapping[str, str]) -> Price:
         """Return the price of a call that gives its amount: the operation's name need not be in the catalog.
 
         Raises:
@@ -125,9 +125,9 @@ class Pricing:
             catalog = self.catalogs.current
             listed = catalog.operations.get(operation)
             if listed is not None:
-                return Price(amount, least, 0, None, not amount and not listed.record, listed.requires)
+                return Price(amount, least, 0, None, not amount and not listed.record, requirement(listed, attributes))
             if catalog.strict:
-                raise _unknown(catalog, operation)
+                raise unknown_operation(catalog, operation)
         return Price(amount, least, 0)
 
     def actual(
@@ -220,7 +220,7 @@ class Pricing:
         reserved = _decode_details(details)
         operation = catalog.operations.get(reserved.operation)
         if operation is None:
-            raise _unknown(catalog, reserved.operation)
+            raise unknown_operation(catalog, reserved.operation)
         return operation, reserved
 
 
@@ -235,12 +235,13 @@ def _has_range(operation: Operation) -> bool:
     return isinstance(price, RangePrice)
 
 
-def _unknown(catalog: Catalog, operation: str) -> EarmarkError:
+def unknown_operation(catalog: Catalog, operation: str, field: str = "operation") -> EarmarkError:
+    """Build the error of an operation that a catalog does not have."""
     if not catalog.version:
-        message = f"operation: no catalog is installed, so {operation!r} has no price: give amount_micros"
+        message = f"{field}: no catalog is installed, so {operation!r} has no price: give amount_micros"
     else:
-        message = f"operation: {operation!r} is not in the catalog (version {catalog.version})"
-    return error(Reason.UNKNOWN_OPERATION, message, {"price_version": catalog.version}, field="operation")
+        message = f"{field}: {operation!r} is not in the catalog (version {catalog.version})"
+    return error(Reason.UNKNOWN_OPERATION, message, {"price_version": catalog.version}, field=field)
 
 
 def _minimum_above(least: int, amount: int) -> EarmarkError:

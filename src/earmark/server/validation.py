@@ -346,7 +346,7 @@ class Requests:
                     field="min_amount_micros",
                 )
             try:
-                price = self._pricing.given(given, least, operation)
+                price = self._pricing.given(given, least, operation, attributes)
             except EarmarkError as unpriced:
                 failure = unpriced
         elif not operation:

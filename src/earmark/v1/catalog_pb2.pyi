@@ -63,7 +63,7 @@ class OperationPrice(_message.Message):
     def __init__(self, operation: _Optional[str] = ..., display_name: _Optional[str] = ..., rule: _Optional[_Union[OperationPrice.Rule, str]] = ..., text: _Optional[str] = ..., min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., lines: _Optional[_Iterable[_Union[PriceLine, _Mapping]]] = ..., requires: _Optional[str] = ..., recorded: _Optional[bool] = ..., unit: _Optional[str] = ..., category: _Optional[str] = ...) -> None: ...
 
 class PriceLine(_message.Message):
-    __slots__ = ("attributes", "min_micros", "max_micros", "text")
+    __slots__ = ("attributes", "min_micros", "max_micros", "text", "requires")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -75,11 +75,13 @@ class PriceLine(_message.Message):
     MIN_MICROS_FIELD_NUMBER: _ClassVar[int]
     MAX_MICROS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRES_FIELD_NUMBER: _ClassVar[int]
     attributes: _containers.ScalarMap[str, str]
     min_micros: int
     max_micros: int
     text: str
-    def __init__(self, attributes: _Optional[_Mapping[str, str]] = ..., min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    requires: str
+    def __init__(self, attributes: _Optional[_Mapping[str, str]] = ..., min_micros: _Optional[int] = ..., max_micros: _Optional[int] = ..., text: _Optional[str] = ..., requires: _Optional[str] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("plan_id", "display_name", "credits_micros", "grant_kind", "monthly_prices", "yearly_prices", "rollover_cap_micros", "entitlements", "seats", "once", "claimed", "confirmed_renewal", "custom", "text", "validity_text")
