@@ -1,11 +1,13 @@
-"""One account on a real engine, spoken to in the words of the semantics."""
+"""One account, on a real engine and on the reference store alike, spoken to in the words of the semantics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from earmark.domain.ids import ReservationDigest, content_digest, extension_digest, reservation_digest
 from earmark.domain.states import Enforcement, EntryKind, GrantKind, OveragePolicy
+from earmark.engine.memory import MemoryStore
 from earmark.engine.operations import (
     ABSENT,
     ApplyGrant,
@@ -16,22 +18,25 @@ from earmark.engine.operations import (
     ConfirmFlush,
     Evict,
     Extend,
+    LimitClaim,
     LoadAccount,
     Operation,
     ReadBalance,
     ReadReservation,
     Release,
+    Renew,
     Reserve,
     RetireReservations,
     VoidGrant,
 )
-from earmark.engine.records import StreamRecord
+from earmark.engine.records import StreamElement, StreamRecord
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import (
     REFUSAL_NUMBERS,
     Applied,
     BalanceRead,
     BalanceView,
+    BatchReply,
     Done,
     RefusalCode,
     Refused,
@@ -45,6 +50,10 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+LOW = 100
+"""Where the tests' system warns of a low balance."""
+CRITICAL = 20
 
 
 def done(result: Result) -> Done:
@@ -65,13 +74,70 @@ def numbers(result: Result) -> dict[str, int]:
     return dict(zip(REFUSAL_NUMBERS[RefusalCode(result.code)], result.numbers, strict=True))
 
 
+class Store(Protocol):
+    """What both stores can do."""
+
+    async def execute(self, partition: int, operations: Sequence[Operation], /) -> BatchReply:
+        """Execute a batch."""
+        ...
+
+    def set_policy(self, *, horizon: int, low_balance: int = ABSENT, critical_balance: int = ABSENT) -> None:
+        """Set what the catalog says of every account."""
+        ...
+
+    async def move_clock(self, delta: int, /) -> None:
+        """Let time pass."""
+        ...
+
+    async def read_stream(self, partition: int, after_seq: int, count: int, /) -> list[tuple[int, StreamElement]]:
+        """Read the stream after a seq."""
+        ...
+
+
+class OracleStore:
+    """The reference store with a clock of its own, spoken to like the engine."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryStore(replay_window=HOUR)
+        self._clock = 1_700_000_000 * SECOND
+        self._elements: list[tuple[int, StreamElement]] = []
+
+    async def execute(self, _partition: int, operations: Sequence[Operation], /) -> BatchReply:
+        """Execute a batch, a millisecond after the last one."""
+        self._clock += 1_000
+        before = len(self.memory.stream)
+        results = self.memory.execute(operations, self._clock)
+        seq = len(self.memory.stream)
+        if seq > before:
+            records = tuple(self.memory.stream[before:])
+            self._elements.append((seq, StreamElement(1, 1, before + 1, self._clock, records)))
+        flushed = self.memory.partition.flushed
+        return BatchReply(1, 0, 1, self._clock, seq, flushed, self.memory.due_left, results)
+
+    def set_policy(self, *, horizon: int, low_balance: int = ABSENT, critical_balance: int = ABSENT) -> None:
+        """Set what the catalog says of every account."""
+        self.memory.partition.horizon = horizon
+        self.memory.partition.low_balance = low_balance
+        self.memory.partition.critical_balance = critical_balance
+
+    async def move_clock(self, delta: int, /) -> None:
+        """Let time pass."""
+        self._clock += delta
+
+    async def read_stream(self, _partition: int, after_seq: int, count: int, /) -> list[tuple[int, StreamElement]]:
+        """Read the stream after a seq."""
+        return [element for element in self._elements if element[0] > after_seq][:count]
+
+
 class Bank:
     """An account. Amounts are microcredits, times and durations microseconds."""
 
-    def __init__(self, store: RedisStore, account_id: str = "acme") -> None:
+    def __init__(self, store: Store, account_id: str = "acme") -> None:
         self.store = store
         self.account_id = account_id
         self.admin_seq = 0
+        self.config_seq = 0
+        """What the sidecar knows of the account's configuration."""
 
     # Batches, clock, stream
 
@@ -130,6 +196,9 @@ class Bank:
         wait: int = 0,
         owner: str = "",
         validate_only: bool = False,
+        silent: bool = False,
+        entitled: bool = True,
+        limits: Sequence[LimitClaim] = (),
     ) -> Reserve:
         """Make a Reserve."""
         minimum = amount if minimum is None else minimum
@@ -146,11 +215,15 @@ class Bank:
             wait=wait,
             owner=owner or ("sidecar" if wait else ""),
             validate_only=validate_only,
+            silent=silent,
+            entitled=entitled,
+            config_seq=self.config_seq,
+            limits=tuple(limits),
         )
 
-    async def reserve(self, request_id: str, amount: int, **options: int | str | bool) -> Result:
+    async def reserve(self, request_id: str, amount: int, **options: Any) -> Result:
         """Reserve; the options are those of `reserving`."""
-        return await self.do(self.reserving(request_id, amount, **options))  # type: ignore[arg-type]  # as named there
+        return await self.do(self.reserving(request_id, amount, **options))
 
     def charging(
         self,
@@ -159,6 +232,10 @@ class Bank:
         *,
         minimum: int | None = None,
         policy: OveragePolicy = OveragePolicy.ALLOW_IF_AVAILABLE,
+        validate_only: bool = False,
+        silent: bool = False,
+        entitled: bool = True,
+        limits: Sequence[LimitClaim] = (),
     ) -> Charge:
         """Make a Charge."""
         minimum = amount if minimum is None else minimum
@@ -173,18 +250,16 @@ class Bank:
             details=f'{{"r":"{request_id}"}}',
             settlement="{}",
             user_id="",
+            validate_only=validate_only,
+            silent=silent,
+            entitled=entitled,
+            config_seq=self.config_seq,
+            limits=tuple(limits),
         )
 
-    async def charge(
-        self,
-        request_id: str,
-        amount: int,
-        *,
-        minimum: int | None = None,
-        policy: OveragePolicy = OveragePolicy.ALLOW_IF_AVAILABLE,
-    ) -> Result:
-        """Reserve and commit in one step."""
-        return await self.do(self.charging(request_id, amount, minimum=minimum, policy=policy))
+    async def charge(self, request_id: str, amount: int, **options: Any) -> Result:
+        """Reserve and commit in one step; the options are those of `charging`."""
+        return await self.do(self.charging(request_id, amount, **options))
 
     async def commit(
         self, request_id: str, actual: int = ABSENT, policy: OveragePolicy = OveragePolicy.ALLOW_IF_AVAILABLE
@@ -309,8 +384,11 @@ class Bank:
         overdraft_limit: int = 0,
         members_added: tuple[str, ...] = (),
         members_removed: tuple[str, ...] = (),
+        low_balance: int = ABSENT,
+        critical_balance: int = ABSENT,
+        moves: bool = False,
     ) -> Result:
-        """Set the configuration."""
+        """Set the configuration; `moves` if calls must be derived anew, which this sidecar does not know yet."""
         self.admin_seq += 1
         return await self.do(
             Configure(
@@ -321,6 +399,41 @@ class Bank:
                 overdraft_limit=overdraft_limit,
                 members_added=members_added,
                 members_removed=members_removed,
+                config_seq=self.admin_seq if moves else ABSENT,
+                low_balance=low_balance,
+                critical_balance=critical_balance,
+            )
+        )
+
+    async def renew(
+        self,
+        amount: int,
+        *,
+        cap: int = ABSENT,
+        kinds: Sequence[GrantKind] = (GrantKind.SUBSCRIPTION,),
+        expire_time: int = 0,
+        max_grants: int = 1024,
+        moves: bool = False,
+        admin_seq: int | None = None,
+    ) -> Result:
+        """Begin a billing cycle as the next administrative operation."""
+        if admin_seq is None:
+            self.admin_seq += 1
+            admin_seq = self.admin_seq
+        return await self.do(
+            Renew(
+                account_id=self.account_id,
+                admin_seq=admin_seq,
+                kind=GrantKind.SUBSCRIPTION,
+                priority=100,
+                amount=amount,
+                acquire_time=await self.now(),
+                expire_time=expire_time,
+                max_grants=max_grants,
+                cap=cap,
+                kinds=sum(1 << kind for kind in kinds),
+                settlement='{"m":"renewed"}',
+                config_seq=admin_seq if moves else ABSENT,
             )
         )
 
@@ -346,7 +459,13 @@ class Bank:
             grants=grants,
         )
 
-    async def evict(self) -> Result:
+    async def evict(self, counters: tuple[tuple[str, int], ...] = ()) -> Result:
         """Drop the account, if it is idle."""
         now = await self.now()
-        return await self.do(Evict(self.account_id, now, self.admin_seq, ()))
+        return await self.do(Evict(self.account_id, now, self.admin_seq, (), counters))
+
+
+class EngineBank(Bank):
+    """An account on a real engine, for what only an engine has: keys and recoveries."""
+
+    store: RedisStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from earmark.credits import MAX_MICROS, to_micros
 from earmark.domain.states import GrantKind, ReservationState
 from earmark.engine.results import RefusalCode, ReservationMissing
-from tests.fundamentals.bank import MINUTE, Bank, done, numbers, refusal
+from tests.fundamentals.bank import MINUTE, Bank, EngineBank, done, numbers, refusal
 
 
 async def test_a_reservation_moves_credits_from_available_to_reserved(bank: Bank) -> None:
@@ -109,9 +109,9 @@ async def test_a_hundredth_is_a_hundredth(bank: Bank) -> None:
     assert to_micros("0.1") + to_micros("0.2") == to_micros("0.3")
 
 
-async def test_hostile_ids_are_only_ids(bank: Bank) -> None:
-    await bank.grant(100)
+async def test_hostile_ids_are_only_ids(engine_bank: EngineBank) -> None:
+    await engine_bank.grant(100)
     for request_id in ("{0}", "em:{00}:meta", "a b", "%s%d", "'\"\\\\", "x" * 256):
-        done(await bank.reserve(request_id, 1))
-    keys = {key.decode() for key in await bank.store.command("KEYS", "*")}
-    assert keys <= set(bank.store.keys(0).all())
+        done(await engine_bank.reserve(request_id, 1))
+    keys = {key.decode() for key in await engine_bank.store.command("KEYS", "*")}
+    assert keys <= set(engine_bank.store.keys(0).all())

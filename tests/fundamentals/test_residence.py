@@ -8,7 +8,7 @@ from earmark.domain.states import EntryKind, ReservationState
 from earmark.engine.operations import Evict, ReadBalance, RebuildAccount, RestoreReservation
 from earmark.engine.redis.store import Admission
 from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused, Waiting
-from tests.fundamentals.bank import HOUR, MINUTE, Bank, done, refusal
+from tests.fundamentals.bank import HOUR, MINUTE, Bank, EngineBank, done, refusal
 
 
 async def test_an_account_that_redis_does_not_hold_is_missing(bank: Bank) -> None:
@@ -61,15 +61,15 @@ async def test_what_expired_while_the_account_was_away_cannot_be_spent(bank: Ban
     assert (entry.amount, entry.entry_number) == (100, 2)
 
 
-async def test_an_idle_account_is_evicted_without_a_trace(bank: Bank) -> None:
-    keys = bank.store.keys(0)
-    cold = Bank(bank.store, "cold")
-    before = await bank.store.command("HKEYS", keys.accounts)
-    await cold.do(cold.loading(amount=100, expire_time=await bank.now() + HOUR))
+async def test_an_idle_account_is_evicted_without_a_trace(engine_bank: EngineBank) -> None:
+    keys = engine_bank.store.keys(0)
+    cold = Bank(engine_bank.store, "cold")
+    before = await engine_bank.store.command("HKEYS", keys.accounts)
+    await cold.do(cold.loading(amount=100, expire_time=await engine_bank.now() + HOUR))
     cold.admin_seq = 1
     assert isinstance(await cold.evict(), Applied)
-    assert await bank.store.command("HKEYS", keys.accounts) == before
-    assert await bank.store.command("ZCARD", keys.deadlines) == 0
+    assert await engine_bank.store.command("HKEYS", keys.accounts) == before
+    assert await engine_bank.store.command("ZCARD", keys.deadlines) == 0
 
 
 async def test_not_while_something_is_reserved(bank: Bank) -> None:
@@ -190,54 +190,56 @@ async def test_reading_changes_nothing(bank: Bank) -> None:
     assert await bank.balance() == first
 
 
-async def recovering(bank: Bank, operation: RebuildAccount) -> None:
+async def recovering(engine_bank: EngineBank, operation: RebuildAccount) -> None:
     """Rebuild the account as a recovery under epoch 2 does, five minutes later."""
-    assert await bank.store.begin_recovery(0, 2, wipe=False)
-    await bank.pass_time(5 * MINUTE)
-    reply = await bank.store.execute_recovering(0, 2, [operation])
+    assert await engine_bank.store.begin_recovery(0, 2, wipe=False)
+    await engine_bank.pass_time(5 * MINUTE)
+    reply = await engine_bank.store.execute_recovering(0, 2, [operation])
     assert isinstance(reply.results[0], Applied)
-    assert await bank.store.finish_recovery(0, 2, bank.store.run_id)
-    assert await bank.store.admit(0, 0, 2) is Admission.ADMITTED
+    assert await engine_bank.store.finish_recovery(0, 2, engine_bank.store.run_id)
+    assert await engine_bank.store.admit(0, 0, 2) is Admission.ADMITTED
 
 
-async def test_recovery_settles_nothing_before_the_accounts_are_what_sql_knows(bank: Bank) -> None:
+async def test_recovery_settles_nothing_before_the_accounts_are_what_sql_knows(engine_bank: EngineBank) -> None:
     """Redis came back from an older snapshot: its due holds would take entry numbers that SQL has given already."""
-    await bank.grant(100)
-    await bank.reserve("image-1", 30, ttl=MINUTE)
-    in_sql = msgspec.structs.replace(bank.loading(amount=100), entry_number=9)
-    await recovering(bank, RebuildAccount("acme", in_sql, (bank.digest("image-1"),), ()))
-    assert await bank.available() == 100
-    assert [entry.entry_number for entry in await bank.entries(EntryKind.EXPIRED_HOLD)] == [10]
+    await engine_bank.grant(100)
+    await engine_bank.reserve("image-1", 30, ttl=MINUTE)
+    in_sql = msgspec.structs.replace(engine_bank.loading(amount=100), entry_number=9)
+    await recovering(engine_bank, RebuildAccount("acme", in_sql, (engine_bank.digest("image-1"),), ()))
+    assert await engine_bank.available() == 100
+    assert [entry.entry_number for entry in await engine_bank.entries(EntryKind.EXPIRED_HOLD)] == [10]
 
 
-async def test_holds_that_sql_does_not_know_as_ended_survive_a_recovery(bank: Bank) -> None:
-    await bank.grant(100)
-    await bank.reserve("image-1", 30, ttl=HOUR)
-    await recovering(bank, RebuildAccount("acme", bank.loading(amount=100), (bank.digest("image-1"),), ()))
-    balance = done(await bank.commit("image-1")).balance
+async def test_holds_that_sql_does_not_know_as_ended_survive_a_recovery(engine_bank: EngineBank) -> None:
+    await engine_bank.grant(100)
+    await engine_bank.reserve("image-1", 30, ttl=HOUR)
+    await recovering(
+        engine_bank, RebuildAccount("acme", engine_bank.loading(amount=100), (engine_bank.digest("image-1"),), ())
+    )
+    balance = done(await engine_bank.commit("image-1")).balance
     assert (balance.available, balance.reserved) == (70, 0)
 
 
-async def test_what_sql_knows_as_ended_is_not_charged_again(bank: Bank) -> None:
-    await bank.grant(100)
-    await bank.reserve("image-1", 30, ttl=HOUR)
-    await bank.commit("image-1")
-    ended = await restore(bank, "image-1", 0)
+async def test_what_sql_knows_as_ended_is_not_charged_again(engine_bank: EngineBank) -> None:
+    await engine_bank.grant(100)
+    await engine_bank.reserve("image-1", 30, ttl=HOUR)
+    await engine_bank.commit("image-1")
+    ended = await restore(engine_bank, "image-1", 0)
     in_sql = msgspec.structs.replace(
-        bank.loading(amount=100), entry_number=2, charged=30, grants=(1, 1, 100, 0, 0, 70, 0)
+        engine_bank.loading(amount=100), entry_number=2, charged=30, grants=(1, 1, 100, 0, 0, 70, 0)
     )
-    await recovering(bank, RebuildAccount("acme", in_sql, (), (ended,)))
-    assert done(await bank.commit("image-1")).replayed
-    assert await bank.available() == 70
+    await recovering(engine_bank, RebuildAccount("acme", in_sql, (), (ended,)))
+    assert done(await engine_bank.commit("image-1")).replayed
+    assert await engine_bank.available() == 70
 
 
-async def test_a_queue_outlives_a_recovery_in_its_order(bank: Bank) -> None:
+async def test_a_queue_outlives_a_recovery_in_its_order(engine_bank: EngineBank) -> None:
     """Found by the property tests: tickets that lapsed meanwhile were counted against those who came after."""
-    await bank.grant(20)
-    await bank.reserve("gone", 40, wait=10 * MINUTE)
-    await recovering(bank, RebuildAccount("acme", bank.loading(amount=20), (), ()))
-    assert isinstance(await bank.reserve("first", 40, wait=MINUTE), Waiting)
-    assert isinstance(await bank.reserve("gone", 0, wait=MINUTE), Waiting)
+    await engine_bank.grant(20)
+    await engine_bank.reserve("gone", 40, wait=10 * MINUTE)
+    await recovering(engine_bank, RebuildAccount("acme", engine_bank.loading(amount=20), (), ()))
+    assert isinstance(await engine_bank.reserve("first", 40, wait=MINUTE), Waiting)
+    assert isinstance(await engine_bank.reserve("gone", 0, wait=MINUTE), Waiting)
 
 
 async def test_credits_of_dissolved_holds_repay_debt_first(bank: Bank) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from earmark.engine.results import RefusalCode, Waiting
-from tests.fundamentals.bank import MINUTE, SECOND, Bank, done, numbers, refusal
+from tests.fundamentals.bank import MINUTE, SECOND, Bank, EngineBank, done, numbers, refusal
 
 
 async def test_a_reserve_may_wait_until_there_is_enough(bank: Bank) -> None:
@@ -132,11 +132,11 @@ async def test_a_hold_does_not_expire_while_its_extend_waits(bank: Bank) -> None
     assert answer.reservation.reserved == 50
 
 
-async def test_who_waits_leaves_nothing_behind(bank: Bank) -> None:
-    await bank.reserve("first", 30, wait=MINUTE)
-    await bank.reserve("second", 30, wait=MINUTE)
-    await bank.cancel_wait("first")
-    await bank.grant(30)
-    await bank.reserve("second", 30, wait=MINUTE)
-    keys = bank.store.keys(0)
-    assert await bank.store.command("EXISTS", keys.waiters, keys.tickets) == 0
+async def test_who_waits_leaves_nothing_behind(engine_bank: EngineBank) -> None:
+    await engine_bank.reserve("first", 30, wait=MINUTE)
+    await engine_bank.reserve("second", 30, wait=MINUTE)
+    await engine_bank.cancel_wait("first")
+    await engine_bank.grant(30)
+    await engine_bank.reserve("second", 30, wait=MINUTE)
+    keys = engine_bank.store.keys(0)
+    assert await engine_bank.store.command("EXISTS", keys.waiters, keys.tickets) == 0
