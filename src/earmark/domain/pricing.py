@@ -191,7 +191,7 @@ def unit_rule(operation: Operation, attributes: Mapping[str, str], *, within: st
 
 
 def requirement(operation: Operation, attributes: Mapping[str, str]) -> str:
-    """Return the entitlement that a call takes, "" for none: that of the table's line that fits, else the operation's."""
+    """Return the entitlement that a call takes, "" for none: that of the line that fits, else the operation's."""
     price = operation.price
     row = _fitting(price, attributes) if isinstance(price, AttributePrice) else None
     return row.requires if row is not None and row.requires else operation.requires
