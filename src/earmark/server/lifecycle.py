@@ -19,6 +19,7 @@ from earmark.server.accounts import AccountServicer
 from earmark.server.admin import AdminServicer, Clock
 from earmark.server.administration import Relay
 from earmark.server.admission import Admission
+from earmark.server.billing import BillingServicer
 from earmark.server.claims import AccountClaims
 from earmark.server.deferral import Deferral
 from earmark.server.ledger import LedgerServicer
@@ -34,6 +35,8 @@ from earmark.v1 import (
     account_service_pb2_grpc,
     admin_service_pb2,
     admin_service_pb2_grpc,
+    billing_service_pb2,
+    billing_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
     metering_service_pb2,
@@ -51,7 +54,8 @@ METERING = metering_service_pb2.DESCRIPTOR.services_by_name["MeteringService"].f
 ACCOUNTS = account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name
 LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name
 ADMIN = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-NEED_THE_STORE = ("", METERING, ACCOUNTS, ADMIN)
+BILLING = billing_service_pb2.DESCRIPTOR.services_by_name["BillingService"].full_name
+NEED_THE_STORE = ("", METERING, ACCOUNTS, ADMIN, BILLING)
 """Names whose health is that of Redis; the ledger is read from SQL alone."""
 
 
@@ -104,6 +108,9 @@ class SidecarServer:
             AccountServicer(engine, ledger.accounts, relay, requests, self.admission, clock.now), self._server
         )
         reports = ReportAnswers(ledger.reports, ledger.accounts, catalogs, claims, clock.now)
+        billing_service_pb2_grpc.add_BillingServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            BillingServicer(ledger.billing, ledger.accounts, relay, catalogs, self.admission, clock.now), self._server
+        )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
             LedgerServicer(ledger.entries, requests, reports, self.admission), self._server
         )
@@ -112,7 +119,7 @@ class SidecarServer:
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # imported late by the package
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (METERING, ACCOUNTS, LEDGER, ADMIN, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (METERING, ACCOUNTS, LEDGER, ADMIN, BILLING, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._watch: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
