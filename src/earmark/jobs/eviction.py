@@ -14,7 +14,7 @@ import structlog
 
 from earmark.engine.engine import Engine
 from earmark.engine.operations import Evict
-from earmark.engine.redis.packed import PackedAccount, decode_account
+from earmark.engine.redis.packed import decode_account
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Applied
 from earmark.errors import EarmarkError
@@ -91,7 +91,7 @@ class Evictor:
                     continue
                 document = decode_account(packed)
                 if document.touched <= idle_before and document.open == 0:
-                    evicted += await self._evict(partition, field.decode(), document, idle_before)
+                    evicted += await self._evict(partition, field.decode(), idle_before)
             if cursor == b"0":
                 break
             await asyncio.sleep(self._options.pause_seconds)
@@ -100,14 +100,11 @@ class Evictor:
             _log.info("idle accounts left redis", partition=partition, accounts=evicted)
         return evicted
 
-    async def _evict(self, partition: int, account_id: str, document: PackedAccount, idle_before: int) -> bool:
-        admin_seq = document.admin_seq
-        members: tuple[str, ...] = ()
-        if document.members:
-            # Their fields are known by name only, and the names are in SQL.
-            _, load = await self._ledger.archive.read_account(account_id, partition)
-            if load is None:
-                return False
-            admin_seq, members = load.admin_seq, load.members
-        answer = await self._engine.execute_once(Evict(account_id, idle_before, admin_seq, members))
+    async def _evict(self, partition: int, account_id: str, idle_before: int) -> bool:
+        # Fields of members and of limit counters are known by name only, and the names are in SQL.
+        _, load = await self._ledger.archive.read_account(account_id, partition)
+        if load is None:
+            return False
+        counters = tuple((counter.key, counter.start) for counter in load.counters)
+        answer = await self._engine.execute_once(Evict(account_id, idle_before, load.admin_seq, load.members, counters))
         return isinstance(answer, Applied) and answer.fresh

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 import structlog
 
 from earmark.engine.engine import Engine
 from earmark.engine.redis.store import RedisStore
+from earmark.jobs.alerts import Deliverer, DeliveryOptions, ExpiringSoon, ExpiringSoonOptions
+from earmark.jobs.cycles import CurrentCatalog, CycleJob, CycleOptions
 from earmark.jobs.eviction import Evictor, EvictorOptions
 from earmark.jobs.flusher import Flusher, FlusherOptions, FlushState, FlushStatus
 from earmark.jobs.memory import MemoryOptions, MemoryWatch
@@ -30,12 +33,15 @@ class JobsOptions:
     """Bounds of the jobs."""
 
     background: bool = True
-    """False leaves flush, sweep, relay and eviction to other processes; the memory watch runs everywhere."""
+    """False leaves everything but the memory watch to other processes."""
     flusher: FlusherOptions = field(default_factory=FlusherOptions)
     sweeper: SweeperOptions = field(default_factory=SweeperOptions)
     relay: RelayOptions = field(default_factory=RelayOptions)
     evictor: EvictorOptions = field(default_factory=EvictorOptions)
     memory: MemoryOptions = field(default_factory=MemoryOptions)
+    cycles: CycleOptions = field(default_factory=CycleOptions)
+    expiring: ExpiringSoonOptions = field(default_factory=ExpiringSoonOptions)
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
 
 
 class Jobs:
@@ -48,8 +54,12 @@ class Jobs:
         ledger: Ledger,
         options: JobsOptions | None = None,
         metrics: JobMetrics | None = None,
+        catalogs: CurrentCatalog | None = None,
     ) -> None:
-        """Without `metrics`, they are registered in Prometheus's own registry: once in a process."""
+        """Without `metrics`, they are registered in Prometheus's own registry: once in a process.
+
+        Without `catalogs` no billing cycle is begun here.
+        """
         options = options or JobsOptions()
         metrics = metrics or JobMetrics()
         owner = uuid4().hex
@@ -60,6 +70,14 @@ class Jobs:
         self.sweeper = Sweeper(store, engine, ledger, owner, metrics, options.sweeper)
         self.relay = Relay(engine, ledger, self.sweeper.leases, metrics, options.relay)
         self.evictor = Evictor(store, engine, ledger, self.sweeper.leases, self.memory, metrics, options.evictor)
+        self.cycles: CycleJob | None = None
+        if catalogs is not None:
+            held = self.sweeper.leases.held_partitions
+            self.cycles = CycleJob(engine, ledger, catalogs, store.now, metrics, held, options.cycles)
+        # What is one job for the whole store is the first partition's.
+        leading = partial(self.sweeper.leases.held, 0)
+        self.expiring = ExpiringSoon(ledger.notifications, leading, metrics, options.expiring)
+        self.deliverer = Deliverer(ledger.notifications, leading, metrics, options.delivery)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -71,7 +89,11 @@ class Jobs:
                 "sweep": self.sweeper.run,
                 "relay": self.relay.run,
                 "evict": self.evictor.run,
+                "expiring-soon": self.expiring.run,
+                "deliver": self.deliverer.run,
             }
+            if self.cycles is not None:
+                jobs["cycles"] = self.cycles.run
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(supervise(name, job, self._metrics), name=f"job-{name}") for name, job in jobs.items()

@@ -16,6 +16,7 @@ from earmark.ledger.connections import Database, parse_url
 from earmark.ledger.entries import Entries
 from earmark.ledger.flush import Flush, flush_writer
 from earmark.ledger.models import FlushOutcome
+from earmark.ledger.notifications import Notifications
 from earmark.ledger.postgres import PostgresDatabase
 from earmark.ledger.projections import Projections
 from earmark.ledger.reports import Reports
@@ -75,6 +76,7 @@ class Ledger:
         self.archive = SqlArchive(database, clock)
         self.audit = Audit(database)
         self.reports = Reports(database)
+        self.notifications = Notifications(database, clock)
 
     async def flush(
         self,

@@ -11,11 +11,11 @@ from earmark.ledger.connections import Database
 from earmark.ledger.models import PartitionPosition, StoreIdentity
 from earmark.ledger.tables import partitions, stores
 
-__all__ = ["Partitions", "Stores"]
+__all__ = ["Partitions", "Stores", "database_now", "read_identity", "read_position"]
 
 _FORMAT = 1
 
-# The database's clock, in microseconds: leases must not depend on the clock of who takes them.
+# In microseconds: what several processes share must not depend on the clock of one of them.
 _CLOCK = {
     "sqlite": text("SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"),
     "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"),
@@ -100,6 +100,11 @@ class Partitions:
         await self._database.write(lambda connection: connection.execute(released).rowcount)
 
 
+def database_now(connection: Connection) -> int:
+    """Return the database's clock, in microseconds since 1970."""
+    return int(connection.execute(_CLOCK[connection.dialect.name]).scalar_one())
+
+
 def read_identity(connection: Connection) -> StoreIdentity | None:
     """Return the store within a transaction, or None before `initialise`."""
     row = connection.execute(select(stores)).one_or_none()
@@ -138,7 +143,7 @@ def _initialise(connection: Connection, identity: StoreIdentity, now: int) -> St
 
 
 def _take_lease(connection: Connection, partition: int, owner: str, ttl: int) -> bool:
-    now = connection.execute(_CLOCK[connection.dialect.name]).scalar_one()
+    now = database_now(connection)
     taken = (
         update(partitions)
         .where(

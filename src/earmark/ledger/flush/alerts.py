@@ -18,6 +18,7 @@ __all__ = [
     "DeliveryRow",
     "NewNotification",
     "alerted",
+    "contacts_of",
     "deliveries",
     "expiring",
 ]
@@ -43,7 +44,7 @@ NewNotification = tuple[str, int, int, int, str, int, int, int, int, int, int]
 DeliveryRow = tuple[int, str, str, int, int, str, int, int]
 """In the order of DELIVERY_COLUMNS."""
 
-_contacts_of = msgspec.json.Decoder(Contacts).decode
+contacts_of = msgspec.json.Decoder(Contacts).decode
 
 
 def alerted(account_key: int, entry_number: int, record: StreamRecord, alert: Alert) -> NewNotification:
@@ -77,7 +78,7 @@ def expiring(
 
 def deliveries(contacts: str) -> Iterator[DeliveryRow]:
     """Yield the deliveries that contacts, in JSON, ask for: one for each address. They are due at once."""
-    wanted = _contacts_of(contacts)
+    wanted = contacts_of(contacts)
     targets: Iterable[tuple[str, str]] = [("email", email) for email in dict.fromkeys(wanted.emails)]
     if wanted.webhook_url:
         targets = [*targets, ("webhook", wanted.webhook_url)]
