@@ -168,6 +168,8 @@ class Settings(BaseSettings):
     """A SQLAlchemy URL, or `postgres://…`; None is SQLite under `data_dir`."""
     data_dir: Path = Path("earmark-data")
     """Where the embedded engine and SQLite keep their files."""
+    catalog: str | None = None
+    """`PATH` or `preset:NAME`, installed at the start if it differs from the latest; None leaves what is installed."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that serve."""
     jobs: Switch = Switch.ON

@@ -13,6 +13,7 @@ __all__ = ["EXAMPLES", "serve"]
 
 EXAMPLES = (
     "earmark serve",
+    "earmark serve --catalog preset:inspira",
     "earmark serve --listen unix:/run/earmark.sock --listen 127.0.0.1:7070 --data-dir /var/lib/earmark",
     "earmark serve --redis-url redis://redis:6379/0 --database-url postgresql://earmark@db/earmark --workers 2",
 )
@@ -32,6 +33,10 @@ def serve(
     redis_url: RedisUrl = None,
     database_url: DatabaseUrl = None,
     data_dir: DataDir = None,
+    catalog: Annotated[
+        str | None,
+        _option("--catalog", "PATH|preset:NAME", "Install this catalog, if it differs from the latest.", "none"),
+    ] = None,
     workers: Annotated[str | None, _option("--workers", "N", "Processes that serve.", "1")] = None,
     jobs: Annotated[
         str | None,
@@ -107,6 +112,7 @@ def serve(
         redis_url=redis_url,
         database_url=database_url,
         data_dir=data_dir,
+        catalog=catalog,
         workers=workers,
         jobs=jobs,
         metrics_port=metrics_port,

@@ -75,6 +75,7 @@ class Workers:
                 "metrics_port": None,
                 "redis_url": redis_url,
                 "database_url": database_url,
+                "catalog": None,
             }
         )
         environment = {**os.environ, _SETTINGS: settings.model_dump_json()}
