@@ -21,6 +21,7 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from earmark.catalogs import read_source
 from earmark.catalogs.current import Catalogs
 from earmark.domain.catalog import Catalog
 from earmark.embedded import EmbeddedEngine, EngineError, lock_data_dir
@@ -28,7 +29,7 @@ from earmark.engine.batcher import BatcherOptions
 from earmark.engine.engine import Engine, EngineOptions
 from earmark.engine.operations import ABSENT
 from earmark.engine.redis.store import RedisStore, StoreOptions
-from earmark.errors import FailedPrecondition
+from earmark.errors import FailedPrecondition, InvalidRequest
 from earmark.jobs.clock import TestClock
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.recovery import Recovery, StoreMismatchError
@@ -223,6 +224,8 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         catalogs = Catalogs(ledger.catalogs, partial(_set_policy, store))
         await catalogs.start()
         stack.push_async_callback(catalogs.close)
+        if settings.catalog is not None:
+            await _apply_catalog(catalogs, settings.catalog)
         claims = AccountClaims(LedgerConfigurations(ledger.billing), catalogs)
         engine = Engine(
             store,
@@ -233,13 +236,21 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         await engine.start()
         stack.push_async_callback(engine.close)
         registry = CollectorRegistry()
-        jobs = Jobs(store, engine, ledger, JobsOptions(background=settings.jobs is Switch.ON), JobMetrics(registry))
+        options = JobsOptions(background=settings.jobs is Switch.ON)
+        jobs = Jobs(store, engine, ledger, options, JobMetrics(registry), catalogs)
         jobs.start()
         stack.push_async_callback(jobs.stop)
         server = SidecarServer(
             engine,
             ledger,
-            TestClock(store, engine, ledger, movable=identity.for_tests),
+            TestClock(
+                store,
+                engine,
+                ledger,
+                movable=identity.for_tests,
+                jobs=() if jobs.cycles is None else (jobs.cycles.run_once,),
+                next_event=ledger.billing.next_due,
+            ),
             ServerOptions(
                 listen=settings.listen,
                 max_calls_in_flight=settings.max_calls_in_flight,
@@ -270,6 +281,18 @@ class _StoreClock:
     def now(self) -> int:
         """Return the time in microseconds since 1970."""
         return time.time_ns() // 1_000 if self.store is None else self.store.now()
+
+
+async def _apply_catalog(catalogs: Catalogs, source: str) -> None:
+    """Install the catalog of the settings, unless it is the latest. Of several workers one installs it."""
+    try:
+        document = await asyncio.to_thread(read_source, source)
+        applied = await catalogs.apply(document)
+    except OSError as failure:
+        raise StartError(f"--catalog {source}: {failure.strerror or failure}") from None
+    except InvalidRequest as failure:
+        raise StartError(f"--catalog {source}: {failure}") from None
+    _log.info("catalog", source=source, version=applied.catalog.version, installed=not applied.unchanged)
 
 
 def _set_policy(store: RedisStore, catalog: Catalog) -> None:
