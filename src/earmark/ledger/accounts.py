@@ -23,6 +23,7 @@ from earmark.ledger.administration import (
     store_operation,
 )
 from earmark.ledger.configuration import (
+    Admit,
     adding,
     balance_thresholds,
     encode_json,
@@ -144,11 +145,12 @@ class Accounts:
         user_id: str,
         role: MemberRole = MemberRole.MEMBER,
         *,
+        admit: Admit | None = None,
         actor: str = "",
     ) -> AdminTicket:
-        """Add a member, or give a member this role."""
+        """Add a member, or give a member this role. What `admit` raises refuses a new one, within the transaction."""
         call = self._call(account_id, request_id, content, actor, "")
-        change = adding(user_id, role)
+        change = adding(user_id, role, admit)
         return await self._database.write(lambda connection: record_changes(connection, call, membership=change))
 
     async def remove_member(

@@ -35,6 +35,7 @@ from earmark.ledger.models import (
 from earmark.ledger.tables import accounts, members
 
 __all__ = [
+    "Admit",
     "Membership",
     "adding",
     "balance_thresholds",
@@ -55,6 +56,9 @@ limits_of = msgspec.json.Decoder(tuple[LimitRule, ...]).decode
 
 Membership = Callable[[Connection, Row[Any], AdminCall], tuple[tuple[str, ...], tuple[str, ...]]]
 """Changes the members' rows; returns whom it added and whom it removed."""
+
+Admit = Callable[[Connection, Row[Any]], None]
+"""Raises if the account, whose locked row it gets, may have no further member."""
 
 _NOTHING = AccountChanges()
 
@@ -175,13 +179,15 @@ def new_limits(before: Sequence[LimitRule], wanted: Sequence[LimitRule], admin_s
     return limits
 
 
-def adding(user_id: str, role: MemberRole) -> Membership:
-    """Add a member, or give a member this role."""
+def adding(user_id: str, role: MemberRole, admit: Admit | None = None) -> Membership:
+    """Add a member, whom `admit` lets in, or give a member this role."""
 
     def add(connection: Connection, account: Row[Any], call: AdminCall) -> tuple[tuple[str, ...], tuple[str, ...]]:
         member = _member(account.account_key, user_id)
         if connection.execute(update(members).where(*member).values(role=role.value)).rowcount:
             return (), ()
+        if admit is not None:
+            admit(connection, account)
         connection.execute(
             insert(members).values(
                 account_key=account.account_key,

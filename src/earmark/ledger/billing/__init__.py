@@ -14,6 +14,7 @@ from earmark.ledger.billing.models import (
     Term,
 )
 from earmark.ledger.billing.repository import Billing, Renewed
+from earmark.ledger.billing.seats import seat_check
 
 __all__ = [
     "Billing",
@@ -29,4 +30,5 @@ __all__ = [
     "SubscriptionRecord",
     "SubscriptionState",
     "Term",
+    "seat_check",
 ]
