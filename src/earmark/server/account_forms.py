@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import msgspec
+from msgspec import UNSET
 
+from earmark.domain.catalog import LimitMode, LimitRule, LimitScope, LimitWindow
 from earmark.domain.ids import ContentDigest, content_digest
 from earmark.domain.states import Enforcement, GrantKind
 from earmark.errors import Reason, error
@@ -16,28 +21,60 @@ from earmark.ledger.models import (
     Contacts,
     MemberRole,
     NewAccount,
-    NewGrant,
     Thresholds,
 )
 from earmark.server import checks
+from earmark.server.catalog_forms import fill_limit
 from earmark.server.replies import fill_time
 from earmark.v1 import account_pb2 as accounts
 from earmark.v1 import account_service_pb2 as pb
+from earmark.v1 import catalog_pb2 as catalog
 from earmark.v1 import grant_pb2 as grants
 
-__all__ = ["account_changes", "content_of", "fill_account", "member_role", "new_account", "new_grant", "user_id"]
+__all__ = [
+    "DEFAULT_PRIORITY",
+    "AskedGrant",
+    "account_changes",
+    "asked_grant",
+    "content_of",
+    "creation_content",
+    "fill_account",
+    "member_role",
+    "new_account",
+    "sets_alerts",
+    "user_id",
+]
 
 _DISPLAY_NAME = 256
 _MAX_EMAILS = 16
 _MAX_EMAIL = 254
 _MAX_URL = 2_048
 _MAX_TIME_ZONE = 64
-_DEFAULT_PRIORITY = 100
+_MAX_SECRET = 256
+_MAX_LIMITS = 16
+_MAX_LIMIT_NAME = 64
+_DEFAULT_NEAR = 80
+DEFAULT_PRIORITY = 100
 _MAX_PRIORITY = 1_000_000
 
 _ENFORCEMENTS: dict[int, str] = {number: text for text, number in accounts.Account.Enforcement.items()}
 _ROLES: dict[int, str] = {number: text for text, number in accounts.Member.Role.items()}
 _KINDS: dict[int, str] = {number: text for text, number in grants.Grant.Kind.items()}
+_SCOPES: dict[int, str] = {number: text for text, number in catalog.Limit.Scope.items()}
+_SCOPES_OF: dict[int, LimitScope] = {
+    catalog.Limit.SCOPE_ACCOUNT: LimitScope.ACCOUNT,
+    catalog.Limit.SCOPE_USER: LimitScope.USER,
+    catalog.Limit.SCOPE_PROJECT: LimitScope.PROJECT,
+    catalog.Limit.SCOPE_OPERATION: LimitScope.OPERATION,
+}
+_WINDOWS: dict[int, str] = {number: text for text, number in catalog.Limit.Window.items()}
+_WINDOWS_OF: dict[int, LimitWindow] = {
+    catalog.Limit.WINDOW_DAY: LimitWindow.DAY,
+    catalog.Limit.WINDOW_MONTH: LimitWindow.MONTH,
+    catalog.Limit.WINDOW_CYCLE: LimitWindow.CYCLE,
+    catalog.Limit.WINDOW_LIFETIME: LimitWindow.LIFETIME,
+}
+_MODES: dict[int, str] = {number: text for text, number in catalog.Limit.Mode.items()}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _URL = re.compile(r"https?://[!-~]+")
 
@@ -45,6 +82,17 @@ _URL = re.compile(r"https?://[!-~]+")
 def content_of(rpc: str, content: object) -> ContentDigest:
     """Return the digest of what a request asks for: any value that msgspec encodes, maps sorted."""
     return content_digest(msgspec.msgpack.encode((rpc, content)))
+
+
+def creation_content(account: NewAccount) -> object:
+    """Return what makes a repeated CreateAccount the same request. Fields that a release added count once given."""
+    content = cast("dict[str, object]", msgspec.to_builtins(msgspec.structs.replace(account, labels={})))
+    return content if account.limits else {name: value for name, value in content.items() if name != "limits"}
+
+
+def sets_alerts(changes: AccountChanges) -> bool:
+    """Return whether a change gives an account thresholds or contacts of its own."""
+    return changes.thresholds not in (UNSET, Thresholds()) or changes.contacts not in (UNSET, Contacts())
 
 
 def new_account(request: pb.CreateAccountRequest) -> NewAccount:
@@ -58,6 +106,7 @@ def new_account(request: pb.CreateAccountRequest) -> NewAccount:
         thresholds=_thresholds(request.thresholds, "thresholds"),
         contacts=_contacts(request.contacts, "contacts"),
         labels=checks.labels(request.labels),
+        limits=_limits(request.limits, "limits"),
     )
 
 
@@ -84,17 +133,40 @@ def account_changes(request: pb.UpdateAccountRequest) -> AccountChanges:
                 changes[path] = _contacts(account.contacts, "account.contacts")
             case "labels":
                 changes[path] = checks.labels(account.labels, "account.labels")
+            case "limits":
+                changes[path] = _limits(account.limits, "account.limits")
             case _:
                 raise checks.invalid(
                     "update_mask",
                     f"{path[:64]!r} is none of display_name, time_zone, overdraft_limit_micros, enforcement, "
-                    "thresholds, contacts, labels",
+                    "thresholds, contacts, labels, limits",
                 )
     return AccountChanges(**changes)  # type: ignore[arg-type]  # Each was checked for its own field above.
 
 
-def new_grant(request: pb.CreateGrantRequest, now: int) -> NewGrant:
-    """Check a CreateGrant; `now` in microseconds stands for an acquire_time that was not given."""
+@dataclass(frozen=True, slots=True)
+class AskedGrant:
+    """A CreateGrant as it was sent; None for what it leaves to the catalog and the clock."""
+
+    kind: GrantKind
+    amount: int
+    priority: int | None
+    expire_time: int | None
+    """0 for never."""
+    acquire_time: int | None
+    comment: str
+    reservation_id: str
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What makes a repeat the same request: never what was made of it, which follows the clock and the catalog."""
+        priority = DEFAULT_PRIORITY if self.priority is None else self.priority
+        sent = (self.amount, self.kind, priority, self.expire_time or 0, self.acquire_time, self.reservation_id)
+        return (*sent, True) if self.expire_time == 0 else sent
+
+
+def asked_grant(request: pb.CreateGrantRequest) -> AskedGrant:
+    """Check a CreateGrant."""
     amount = checks.amount(request.amount_micros, "amount_micros")
     if amount == 0:
         raise error(
@@ -104,23 +176,26 @@ def new_grant(request: pb.CreateGrantRequest, now: int) -> NewGrant:
             field="amount_micros",
         )
     kind = GrantKind(checks.member_of(request.kind, _KINDS, "kind") or GrantKind.FREE)
-    priority = request.priority if request.HasField("priority") else _DEFAULT_PRIORITY
-    if not 0 <= priority <= _MAX_PRIORITY:
+    priority = request.priority if request.HasField("priority") else None
+    if priority is not None and not 0 <= priority <= _MAX_PRIORITY:
         raise checks.invalid("priority", f"{priority} is not between 0 and {_MAX_PRIORITY}")
-    expire_time = checks.time(request.expire_time, "expire_time") if request.HasField("expire_time") else 0
-    if request.HasField("expire_time") and expire_time == 0:
+    expire_time = checks.time(request.expire_time, "expire_time") if request.HasField("expire_time") else None
+    if expire_time == 0:
         raise checks.invalid("expire_time", "must lie in the future")
-    acquire_time = checks.time(request.acquire_time, "acquire_time") if request.HasField("acquire_time") else now
+    if request.never_expires:
+        if expire_time is not None:
+            raise checks.invalid("never_expires", "give either expire_time or never_expires, not both")
+        expire_time = 0
     if request.reservation_id and kind is not GrantKind.ADJUSTMENT:
         raise checks.invalid("reservation_id", "only a grant of KIND_ADJUSTMENT makes good a reservation's charge")
-    return NewGrant(
-        kind=kind,
-        amount=amount,
-        acquire_time=acquire_time,
-        expire_time=expire_time,
-        priority=priority,
-        comment=checks.prose(request.comment, "comment"),
-        reservation_id=request.reservation_id,
+    return AskedGrant(
+        kind,
+        amount,
+        priority,
+        expire_time,
+        checks.time(request.acquire_time, "acquire_time") if request.HasField("acquire_time") else None,
+        checks.prose(request.comment, "comment"),
+        request.reservation_id,
     )
 
 
@@ -151,10 +226,13 @@ def fill_account(into: accounts.Account, record: AccountRecord) -> None:
         into.thresholds.critical_balance_micros = thresholds.critical_balance
     if thresholds.expiring_soon is not None:
         into.thresholds.expiring_soon.FromMicroseconds(thresholds.expiring_soon)
+    into.thresholds.balance_alerts_off = thresholds.balance_alerts_off
     into.contacts.emails.extend(record.contacts.emails)
     if record.contacts.webhook_url:
         into.contacts.webhook_url = record.contacts.webhook_url
     into.labels.update(record.labels)
+    for limit in record.limits:
+        fill_limit(into.limits.add(), limit)
     for member in record.members:
         row = into.members.add(user_id=member.user_id, role=int(member.role))
         fill_time(row.create_time, member.create_time)
@@ -188,6 +266,7 @@ def _thresholds(given: accounts.Thresholds, field: str) -> Thresholds:
         low_balance=None if low is None else checks.amount(low, f"{field}.low_balance_micros"),
         critical_balance=None if critical is None else checks.amount(critical, f"{field}.critical_balance_micros"),
         expiring_soon=soon,
+        balance_alerts_off=given.balance_alerts_off,
     )
 
 
@@ -200,4 +279,50 @@ def _contacts(given: accounts.Contacts, field: str) -> Contacts:
     url = given.webhook_url
     if url and (len(url) > _MAX_URL or not _URL.fullmatch(url)):
         raise checks.invalid(f"{field}.webhook_url", f"{url[:64]!r} is no http or https address")
-    return Contacts(emails=tuple(given.emails), webhook_url=url)
+    secret = given.webhook_secret
+    if secret and not url:
+        raise checks.invalid(f"{field}.webhook_secret", "signs what a webhook receives: give webhook_url too")
+    if len(secret) > _MAX_SECRET or not secret.isprintable():
+        raise checks.invalid(f"{field}.webhook_secret", f"is not at most {_MAX_SECRET} printable characters")
+    return Contacts(emails=tuple(given.emails), webhook_url=url, webhook_secret=secret)
+
+
+def _limits(given: Sequence[catalog.Limit], field: str) -> tuple[LimitRule, ...]:
+    if len(given) > _MAX_LIMITS:
+        raise checks.invalid(field, f"has {len(given)} limits, {_MAX_LIMITS} are allowed")
+    rules = [_limit(limit, f"{field}[{at}]") for at, limit in enumerate(given)]
+    names: set[str] = set()
+    for at, rule in enumerate(rules):
+        if rule.name in names:
+            raise checks.invalid(f"{field}[{at}].name", f"{rule.name!r} is the name of two limits")
+        names.add(rule.name)
+    return tuple(rules)
+
+
+def _limit(given: catalog.Limit, field: str) -> LimitRule:
+    """Check a limit. When it was created is the server's to say: what a caller read may come back with it."""
+    name = checks.name(given.name, f"{field}.name", _MAX_LIMIT_NAME)
+    if not name or ":" in name:
+        raise checks.invalid(f"{field}.name", f"{name!r} is not 1 to {_MAX_LIMIT_NAME} characters without a colon")
+    scope = _SCOPES_OF.get(checks.member_of(given.scope, _SCOPES, f"{field}.scope"))
+    if scope is None:
+        raise checks.invalid(f"{field}.scope", "is missing: say what it counts")
+    window = _WINDOWS_OF.get(checks.member_of(given.window, _WINDOWS, f"{field}.window"))
+    if window is None:
+        raise checks.invalid(f"{field}.window", "is missing: say for how long it counts")
+    subject = checks.name(given.subject, f"{field}.subject")
+    if subject and scope is LimitScope.ACCOUNT:
+        raise checks.invalid(f"{field}.subject", "a limit of the whole account has none")
+    notify = checks.member_of(given.mode, _MODES, f"{field}.mode") == catalog.Limit.MODE_NOTIFY
+    near = given.near_percent or _DEFAULT_NEAR
+    if not 1 <= near <= 100:
+        raise checks.invalid(f"{field}.near_percent", f"{near} is not between 1 and 100")
+    return LimitRule(
+        name,
+        scope,
+        window,
+        checks.amount(given.amount_micros, f"{field}.amount_micros"),
+        LimitMode.NOTIFY if notify else LimitMode.BLOCK,
+        subject,
+        near,
+    )

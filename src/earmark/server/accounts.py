@@ -4,30 +4,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from earmark.domain.catalog import Catalog, ValidityKind
 from earmark.domain.ids import parse_grant_id
 from earmark.domain.states import ReservationState
+from earmark.domain.validity import expire_time
 from earmark.engine.operations import ReadReservation
 from earmark.engine.ports import Metering
 from earmark.engine.results import ReservationRead
-from earmark.errors import NotFound, Reason
+from earmark.errors import NotFound, Reason, Unavailable, error
 from earmark.ledger.accounts import Accounts
-from earmark.ledger.models import AccountRecord, AdminTicket, NewGrant
+from earmark.ledger.billing import Billing
+from earmark.ledger.models import AccountRecord, AdminTicket, Contacts, NewGrant, Thresholds
 from earmark.server import checks
 from earmark.server.account_forms import (
+    DEFAULT_PRIORITY,
+    AskedGrant,
     account_changes,
+    asked_grant,
     content_of,
+    creation_content,
     fill_account,
     member_role,
     new_account,
-    new_grant,
+    sets_alerts,
     user_id,
 )
 from earmark.server.administration import AccountNow, Relay
 from earmark.server.admission import Admission
+from earmark.server.claims import AccountClaims, CurrentCatalog, includes
 from earmark.server.grants import fill_grant, read_live_grants
 from earmark.server.paging import decode_token, encode_token
 from earmark.server.replies import fill_balance
@@ -62,25 +72,39 @@ class AccountServicer(rpc.AccountServiceServicer):
         self,
         engine: Metering,
         accounts: Accounts,
+        billing: Billing,
         relay: Relay,
         requests: Requests,
+        catalogs: CurrentCatalog,
+        claims: AccountClaims,
         admission: Admission,
         now: Callable[[], int],
     ) -> None:
+        """`now` tells the store's time, in microseconds since 1970."""
         self.admission = admission
         self._engine = engine
         self._accounts = accounts
+        self._billing = billing
         self._relay = relay
         self._requests = requests
+        self._catalogs = catalogs
+        self._claims = claims
         self._now = now
 
     @unary
     async def CreateAccount(self, request: pb.CreateAccountRequest, _context: Context) -> pb.CreateAccountResponse:
-        """Create an account."""
+        """Create an account, with the plan that every new account gets."""
         account = new_account(request)
         request_id = checks.request_id(request.request_id)
-        content = content_of("CreateAccount", msgspec.structs.replace(account, labels={}))
+        catalog = self._catalogs.current
+        if account.thresholds != Thresholds() or account.contacts != Contacts():
+            plan = catalog.plans.get(catalog.default_plan)
+            entitlements = plan.entitlements if plan is not None else {}
+            self._require_alerts(account.account_id, includes(entitlements, catalog.alerts_entitlement))
+        content = content_of("CreateAccount", creation_content(account))
         record, replayed = await self._accounts.create(account, request_id, content)
+        if catalog.default_plan:
+            await self._subscribe(account.account_id, catalog)
         response = pb.CreateAccountResponse(replayed=replayed)
         fill_account(response.account, record)
         return response
@@ -98,6 +122,9 @@ class AccountServicer(rpc.AccountServiceServicer):
         account_id = checks.account_id(request.account.account_id, "account.account_id")
         changes = account_changes(request)
         request_id = checks.request_id(request.request_id)
+        entitlement = self._catalogs.current.alerts_entitlement
+        if entitlement and sets_alerts(changes):
+            self._require_alerts(account_id, await self._claims.entitled(account_id, entitlement))
         content = content_of("UpdateAccount", changes)
         ticket = await self._accounts.update(account_id, request_id, content, changes)
         response = pb.UpdateAccountResponse(replayed=ticket.replayed)
@@ -167,18 +194,22 @@ class AccountServicer(rpc.AccountServiceServicer):
         """Give credits; answer when they can be spent."""
         account_id = checks.account_id(request.account_id)
         request_id = checks.request_id(request.request_id)
+        asked = asked_grant(request)
+        content = content_of("CreateGrant", asked.content)
         now = self._now()
-        grant = new_grant(request, now)
-        # What the caller sent, not what was made of it: an absent acquire_time is the same in the repeat.
-        acquired = grant.acquire_time if request.HasField("acquire_time") else None
-        asked = (grant.amount, grant.kind, grant.priority, grant.expire_time, acquired, grant.reservation_id)
-        content = content_of("CreateGrant", asked)
+        grant = await self._grant(account_id, asked, now)
 
         async def record() -> AdminTicket:
             return await self._accounts.record_grant(account_id, request_id, content, grant)
 
-        if grant.expire_time and grant.expire_time <= now and not await self._is_granted(account_id, request_id):
-            raise checks.invalid("expire_time", "must lie in the future")
+        if 0 < grant.expire_time <= now and not await self._is_granted(account_id, request_id):
+            field = "acquire_time" if asked.expire_time is None else "expire_time"
+            said = (
+                "lies so far back that the credits have expired"
+                if field == "acquire_time"
+                else "must lie in the future"
+            )
+            raise checks.invalid(field, said)
         ticket = await (self._record_adjustment(account_id, grant, record) if grant.reservation_id else record())
         after = await self._relay.complete(ticket)
         response = pb.CreateGrantResponse(replayed=ticket.replayed)
@@ -222,6 +253,47 @@ class AccountServicer(rpc.AccountServiceServicer):
         if len(records) > size:
             response.next_page_token = encode_token(_BeforeGrant(records[size - 1].number), query)
         return response
+
+    async def _subscribe(self, account_id: str, catalog: Catalog) -> None:
+        """Give a new account the catalog's default plan. If that fails half-way, the cycle job completes it."""
+        outcome = await self._billing.subscribe_default(account_id, catalog)
+        if outcome is not None:
+            with contextlib.suppress(Unavailable):  # Redis is away: the relay brings them when it is back.
+                for ticket in outcome.tickets:
+                    await self._relay.complete(ticket)
+
+    def _require_alerts(self, account_id: str, entitled: bool) -> None:
+        entitlement = self._catalogs.current.alerts_entitlement
+        if entitlement and not entitled:
+            raise error(
+                Reason.NOT_ENTITLED,
+                f"the plan of account {account_id!r} does not include thresholds and contacts of its own, which take "
+                f"the entitlement {entitlement!r}",
+                {"entitlement": entitlement},
+            )
+
+    async def _grant(self, account_id: str, asked: AskedGrant, now: int) -> NewGrant:
+        """Return a grant with what the catalog says of its kind where the caller says nothing."""
+        catalog = self._catalogs.current
+        acquired = now if asked.acquire_time is None else asked.acquire_time
+        priority = catalog.priority.get(asked.kind, DEFAULT_PRIORITY) if asked.priority is None else asked.priority
+        expires = asked.expire_time
+        if expires is None:
+            expires = 0
+            rule = catalog.validity.get(asked.kind)
+            if rule is not None and rule.kind is not ValidityKind.NEVER:
+                account, subscription = await self._billing.configuration(account_id)
+                cycle_end = None if subscription is None else subscription.cycle_end
+                expires = expire_time(rule, acquired, ZoneInfo(account.time_zone), cycle_end)
+        return NewGrant(
+            kind=asked.kind,
+            amount=asked.amount,
+            acquire_time=acquired,
+            expire_time=expires,
+            priority=priority,
+            comment=asked.comment,
+            reservation_id=asked.reservation_id,
+        )
 
     async def _configured(self, ticket: AdminTicket) -> AccountRecord:
         await self._relay.complete(ticket)

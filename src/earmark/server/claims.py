@@ -30,6 +30,7 @@ from earmark.domain.limits import (
     near_amount,
 )
 from earmark.domain.plans import Overrides, effective_plan
+from earmark.domain.pricing import requirement
 from earmark.engine.operations import Charge, Details, LimitClaim, Reserve
 from earmark.errors import Reason, error
 from earmark.ledger.billing import Billing, SubscriptionRecord

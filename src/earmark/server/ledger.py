@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
+from earmark.domain.catalog import Catalog, Operation
 from earmark.domain.ids import ReservationDigest, format_grant_id, format_reservation_id
+from earmark.domain.price_text import applied_text, operation_text
 from earmark.domain.states import EntryKind, Outcome
+from earmark.errors import InvalidRequest, NotFound
 from earmark.ledger.entries import Entries
 from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
 from earmark.server import checks
 from earmark.server.admission import Admission
 from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
+from earmark.server.pricing import CatalogVersions
 from earmark.server.replies import fill_time
 from earmark.server.reports import ReportAnswers
 from earmark.server.unary import Context, stream, unary
@@ -22,7 +27,7 @@ from earmark.v1 import ledger_pb2 as ledger
 from earmark.v1 import ledger_service_pb2 as pb
 from earmark.v1 import ledger_service_pb2_grpc as rpc
 
-__all__ = ["LedgerServicer", "fill_entry"]
+__all__ = ["LedgerServicer", "catalogs_of", "fill_entry"]
 
 _CHUNK = 500
 _KINDS: dict[int, str] = {number: text for text, number in ledger.LedgerEntry.Kind.items() if number}
@@ -34,10 +39,18 @@ class LedgerServicer(rpc.LedgerServiceServicer):
 
     needs_store = False
 
-    def __init__(self, entries: Entries, requests: Requests, reports: ReportAnswers, admission: Admission) -> None:
+    def __init__(
+        self,
+        entries: Entries,
+        requests: Requests,
+        catalogs: CatalogVersions,
+        reports: ReportAnswers,
+        admission: Admission,
+    ) -> None:
         self.admission = admission
         self._reports = reports
         self._entries = entries
+        self._catalogs = catalogs
         self._requests = requests
 
     @unary
@@ -51,11 +64,12 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         before = decode_token(request.page_token, EntryPosition, query) if request.page_token else None
         # One more than asked for tells whether there is a next page.
         entries = await self._entries.list(entry_filter, size + 1, before)
+        priced_by = await catalogs_of(self._catalogs, entries)
         response = pb.ListLedgerEntriesResponse()
         shown, room = 0, MAX_PAGE_BYTES
         while shown < min(size, len(entries)) and room > 0:
             row = response.entries.add()
-            fill_entry(row, entries[shown])
+            fill_entry(row, entries[shown], priced_by)
             shown += 1
             room -= row.ByteSize()
         if len(entries) > shown:
@@ -70,12 +84,13 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         entry_filter = self._filter(request.account_id, request.filter)
         async for entries in self._entries.export(entry_filter, _CHUNK):
             response, room = pb.ExportLedgerResponse(), MAX_PAGE_BYTES
+            priced_by = await catalogs_of(self._catalogs, entries)
             for entry in entries:
                 if room <= 0:
                     yield response
                     response, room = pb.ExportLedgerResponse(), MAX_PAGE_BYTES
                 row = response.entries.add()
-                fill_entry(row, entry)
+                fill_entry(row, entry, priced_by)
                 room -= row.ByteSize()
             yield response
 
@@ -125,9 +140,26 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         )
 
 
-def fill_entry(into: ledger.LedgerEntry, entry: EntryRecord) -> None:
-    """Write an entry."""
+async def catalogs_of(catalogs: CatalogVersions, entries: Sequence[EntryRecord]) -> dict[int, Catalog]:
+    """Return the catalogs that priced entries, as far as this release can read them."""
+    found: dict[int, Catalog] = {}
+    for version in {entry.price_version for entry in entries if entry.price_version}:
+        with contextlib.suppress(NotFound, InvalidRequest):
+            found[version] = catalogs.kept(version) or await catalogs.require(version)
+    return found
+
+
+def _price_text(operation: Operation, attributes: Mapping[str, str]) -> str:
+    try:
+        return applied_text(operation, attributes)
+    except InvalidRequest:  # An amount was committed, under attributes that have no price.
+        return operation_text(operation)
+
+
+def fill_entry(into: ledger.LedgerEntry, entry: EntryRecord, priced_by: Mapping[int, Catalog]) -> None:
+    """Write an entry; `priced_by` are the catalogs of `catalogs_of`."""
     details, settlement = entry.details, entry.settlement
+    attributes = {**details.attributes, **settlement.attributes}
     into.account_id = entry.account_id
     into.entry_number = entry.entry_number
     into.kind = int(entry.kind)  # type: ignore[assignment]  # The numbers are the proto's.
@@ -141,12 +173,18 @@ def fill_entry(into: ledger.LedgerEntry, entry: EntryRecord) -> None:
         into.reserved_quantity = details.quantity
     if settlement.quantity is not None:
         into.quantity = settlement.quantity
-    if settlement.usage:
+    elif settlement.usage:
         into.usage.counts.update(settlement.usage)
-    elif entry.kind is EntryKind.CHARGE:  # Committed as reserved.
+    elif entry.kind is EntryKind.CHARGE and entry.amount + entry.uncollected == entry.reserved:  # As it was reserved.
+        if details.quantity is not None:
+            into.quantity = details.quantity
         into.usage.counts.update(details.usage)
-    into.attributes.update({**details.attributes, **settlement.attributes})
+    into.attributes.update(attributes)
     into.price_version = entry.price_version
+    catalog = priced_by.get(entry.price_version)
+    operation = catalog.operations.get(details.operation) if catalog is not None else None
+    if operation is not None:
+        into.price_text = _price_text(operation, attributes)
     for part in entry.allocations:
         into.allocations.add(grant_id=format_grant_id(part.grant), kind=int(part.kind), amount_micros=part.amount)
     into.user_id = details.user_id

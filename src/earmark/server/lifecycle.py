@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from earmark.server.admin import AdminServicer, Clock
 from earmark.server.administration import Relay
 from earmark.server.admission import Admission
 from earmark.server.billing import BillingServicer
+from earmark.server.catalog import CatalogServicer
 from earmark.server.claims import AccountClaims
 from earmark.server.deferral import Deferral
 from earmark.server.ledger import LedgerServicer
@@ -37,6 +37,8 @@ from earmark.v1 import (
     admin_service_pb2_grpc,
     billing_service_pb2,
     billing_service_pb2_grpc,
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
     metering_service_pb2,
@@ -55,6 +57,7 @@ ACCOUNTS = account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].ful
 LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name
 ADMIN = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 BILLING = billing_service_pb2.DESCRIPTOR.services_by_name["BillingService"].full_name
+CATALOGS = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"].full_name
 NEED_THE_STORE = ("", METERING, ACCOUNTS, ADMIN, BILLING)
 """Names whose health is that of Redis; the ledger is read from SQL alone."""
 
@@ -87,6 +90,7 @@ class SidecarServer:
         """`store_is_up` says whether Redis can be asked now: health follows it."""
         self.admission = Admission(store_is_up)
         self._store_is_up = store_is_up
+        self._now = clock.now
         self._listeners = Listeners(options.listen, reuse_port=options.reuse_port)
         self._server = grpc.aio.server(options=_channel_options(options))
         requests = Requests(Pricing(catalogs), claims)
@@ -96,30 +100,46 @@ class SidecarServer:
                 ledger.accounts,
                 ledger.entries,
                 requests,
+                catalogs,
                 Deferral(engine, ledger.entries, requests, catalogs),
                 Refusals(claims, catalogs, clock.now),
                 self.admission,
+                clock.now,
                 max_calls_in_flight=options.max_calls_in_flight,
             ),
             self._server,
         )
         relay = Relay(engine, ledger.archive, ledger.accounts)
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            AccountServicer(engine, ledger.accounts, relay, requests, self.admission, clock.now), self._server
+            AccountServicer(
+                engine,
+                ledger.accounts,
+                ledger.billing,
+                relay,
+                requests,
+                catalogs,
+                claims,
+                self.admission,
+                clock.now,
+            ),
+            self._server,
         )
         reports = ReportAnswers(ledger.reports, ledger.accounts, catalogs, claims, clock.now)
         billing_service_pb2_grpc.add_BillingServiceServicer_to_server(  # type: ignore[no-untyped-call]
             BillingServicer(ledger.billing, ledger.accounts, relay, catalogs, self.admission, clock.now), self._server
         )
+        catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            CatalogServicer(catalogs, ledger.catalogs, self.admission, clock.now), self._server
+        )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            LedgerServicer(ledger.entries, requests, reports, self.admission), self._server
+            LedgerServicer(ledger.entries, requests, catalogs, reports, self.admission), self._server
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AdminServicer(clock, self.admission), self._server
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # imported late by the package
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (METERING, ACCOUNTS, LEDGER, ADMIN, BILLING, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (METERING, ACCOUNTS, LEDGER, ADMIN, BILLING, CATALOGS, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._watch: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
@@ -139,7 +159,8 @@ class SidecarServer:
             await self._server.stop(None)
             self._listeners.__exit__()
             raise
-        await self._health.set(LEDGER, health_pb2.HealthCheckResponse.SERVING)
+        for name in (LEDGER, CATALOGS):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._watch = asyncio.get_running_loop().create_task(self._watch_health())
         _log.info("serving", addresses=self.addresses)
 
@@ -154,7 +175,7 @@ class SidecarServer:
         await self._health.enter_graceful_shutdown()
         _log.info("draining", sessions=self.admission.sessions, calls=self.admission.calls)
         try:
-            await asyncio.wait_for(self.admission.drained(now_micros), timeout_micros / 1e6)
+            await asyncio.wait_for(self.admission.drained(self._now), timeout_micros / 1e6)
         except TimeoutError:
             _log.warning("drain timed out", sessions=self.admission.sessions, calls=self.admission.calls)
             return False
@@ -184,11 +205,6 @@ class SidecarServer:
                     await self._health.set(name, status)
                 shown = up
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
-
-
-def now_micros() -> int:
-    """Return this machine's time in microseconds. For forms and drains only: what credits depend on is Redis's."""
-    return time.time_ns() // 1_000
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:

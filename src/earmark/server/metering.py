@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -19,10 +20,12 @@ from earmark.server.admission import Admission
 from earmark.server.completion import complete
 from earmark.server.deferral import Deferral
 from earmark.server.deferred import Deferred
+from earmark.server.estimates import check_estimate, fill_estimate
 from earmark.server.grants import burn_down_grants
-from earmark.server.ledger import fill_entry
+from earmark.server.ledger import catalogs_of, fill_entry
 from earmark.server.listing import ReservationPages
 from earmark.server.ports import ServingEngine
+from earmark.server.pricing import CatalogVersions
 from earmark.server.refusals import Refusals
 from earmark.server.replies import (
     fill_balance,
@@ -58,14 +61,18 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         accounts: Accounts,
         entries: Entries,
         requests: Requests,
+        catalogs: CatalogVersions,
         deferral: Deferral,
         refusals: Refusals,
         admission: Admission,
+        now: Callable[[], int],
         *,
         max_calls_in_flight: int,
     ) -> None:
         self.admission = admission
         self._engine = engine
+        self._catalogs = catalogs
+        self._now = now
         self._deferral = deferral
         self._refusals = refusals
         self._accounts = accounts
@@ -182,12 +189,25 @@ class MeteringServicer(rpc.MeteringServiceServicer):
         response = pb.GetBalanceResponse()
         fill_balance(response.balance, account_id, result.balance)
         await burn_down_grants(self._accounts, account_id, result.grants, response.grants)
-        try:
+        with contextlib.suppress(Unavailable):  # SQL is away; the balance is Redis's to tell.
             entry = await self._entries.last_entry(account_id)
-        except Unavailable:
-            entry = None  # SQL is away; the balance is Redis's to tell.
-        if entry is not None:
-            fill_entry(response.last_entry, entry)
+            if entry is not None:
+                fill_entry(response.last_entry, entry, await catalogs_of(self._catalogs, (entry,)))
+        return response
+
+    @unary
+    async def Estimate(self, request: pb.EstimateRequest, _context: Context) -> pb.EstimateResponse:
+        """Price a list of operations, and compare it with what an account has."""
+        catalog = self._catalogs.current
+        plan = check_estimate(request, catalog)
+        available: int | None = None
+        if request.account_id:
+            result = await execute(self._engine, ReadBalance(request.account_id))
+            if not isinstance(result, BalanceRead):
+                raise _wrong_kind(result)
+            available = result.balance.available
+        response = pb.EstimateResponse()
+        fill_estimate(response, plan, catalog, available, self._now())
         return response
 
     @stream

@@ -10,6 +10,7 @@ from earmark.credits import format_credits
 from earmark.domain.catalog import LimitScope, LimitWindow
 from earmark.domain.estimates import covering_packs
 from earmark.domain.limits import FOREVER
+from earmark.domain.pricing import requirement
 from earmark.engine.operations import AccountOperation, Charge, Details, Reserve
 from earmark.engine.results import REFUSAL_NUMBERS, RefusalCode, Refused
 from earmark.errors import EarmarkError, Reason, error
@@ -86,11 +87,12 @@ class Refusals:
         metadata: dict[str, str | int] = {}
         name = ""
         if isinstance(operation, (Reserve, Charge)):
-            name = _decode_details(operation.details).operation
+            details = _decode_details(operation.details)
+            name = details.operation
             metadata["operation"] = name
             sold = self._catalogs.current.operations.get(name)
-            if sold is not None and sold.requires:
-                metadata["entitlement"] = sold.requires
+            if sold is not None and (entitlement := requirement(sold, details.attributes)):
+                metadata["entitlement"] = entitlement
         requires = f", which takes the entitlement {metadata['entitlement']!r}" if "entitlement" in metadata else ""
         return error(
             Reason.NOT_ENTITLED,
