@@ -48,6 +48,9 @@ __all__ = ["StartError", "Stores", "open_sidecar", "run", "run_worker"]
 _log = structlog.get_logger(__name__)
 
 _ADMISSION_PATIENCE_SECONDS = 5.0
+_SHARED_PARTITIONS = 4
+"""Of a new store in a Redis of one's own: sidecars divide the flush by partitions. With one partition a call carries
+more operations, and costs them less."""
 _RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each new attempt to start an embedded engine that died; the last one repeats."""
 
@@ -208,8 +211,9 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         clock = _StoreClock()
         ledger = await open_ledger(stores.database_url, clock=clock.now)
         stack.push_async_callback(ledger.close)
-        identity = await ledger.stores.initialise(settings.partitions, settings.test_store)
-        if identity.partitions != settings.partitions:
+        partitions = settings.partitions or (1 if settings.redis_url is None else _SHARED_PARTITIONS)
+        identity = await ledger.stores.initialise(partitions, settings.test_store)
+        if settings.partitions not in (None, identity.partitions):
             _log.info("the store keeps its number of partitions", partitions=identity.partitions)
         store = RedisStore(
             stores.redis_url, identity.store_id, identity.partitions, StoreOptions(replay_window=settings.replay_window)

@@ -184,8 +184,9 @@ class Settings(BaseSettings):
     """Share the port with other processes (SO_REUSEPORT)."""
     allow_insecure: bool = False
     """Listen beyond loopback without access keys."""
-    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Partitions of a store that is initialised now; a store that exists keeps its own number."""
+    partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Partitions of a store that is initialised now; a store that exists keeps its own number. None is one with the
+    embedded engine, and four with a Redis that several sidecars may share."""
     appendfsync: AppendFsync = AppendFsync.ALWAYS
     """When the embedded engine's append-only file reaches the disk."""
     engine_maxmemory: Size | None = None

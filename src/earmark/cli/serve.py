@@ -64,9 +64,7 @@ def serve(
     ] = False,
     partitions: Annotated[
         str | None,
-        _option(
-            "--partitions", "N", "Partitions of a store that is made now; an existing one keeps its own.", "4", _STORES
-        ),
+        _option("--partitions", "N", "Partitions of a store that is made now.", "1; 4 with --redis-url", _STORES),
     ] = None,
     appendfsync: Annotated[
         str | None,
