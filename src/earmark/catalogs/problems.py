@@ -12,6 +12,7 @@ __all__ = ["InvalidCatalog", "Problem", "Problems"]
 MAX_PROBLEMS = 50
 """More than these tell nothing that the first did not."""
 _SHOWN = 5
+_MAX_SHOWN = 512
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +50,12 @@ class InvalidCatalog(InvalidRequest):
         self.problems = tuple(problems)
 
 
+def _shown(text: str) -> str:
+    """Return text that any log and terminal can show: keys of a document may hold anything."""
+    text = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
 class Problems:
     """Collects problems while a document is read."""
 
@@ -58,7 +65,7 @@ class Problems:
     def add(self, line: int, column: int, path: str, message: str) -> None:
         """Note a problem; the same one twice counts once."""
         if len(self._found) < MAX_PROBLEMS:
-            self._found[Problem(line, column, path, message)] = None
+            self._found[Problem(line, column, _shown(path), _shown(message))] = None
 
     def check(self) -> None:
         """Go on only if there are none.

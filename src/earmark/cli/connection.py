@@ -65,6 +65,13 @@ class Connection:
         return LedgerServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     @functools.cached_property
+    def catalogs(self) -> Any:
+        """The stub of `CatalogService`."""
+        from earmark.v1.catalog_service_pb2_grpc import CatalogServiceStub
+
+        return CatalogServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @functools.cached_property
     def health(self) -> Any:
         """The stub of `grpc.health.v1.Health`."""
         from grpc_health.v1.health_pb2_grpc import HealthStub
