@@ -92,8 +92,12 @@ class Deliverer:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-            for channel in self._channels.values():
-                await channel.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Give the channels' connections back; the next delivery opens them again."""
+        for channel in self._channels.values():
+            await channel.close()
 
     async def deliver_due(self) -> int:
         """Try what is due now, and wait for it; returns how many deliveries were tried.
