@@ -21,7 +21,7 @@ from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Done, RefusalCode, Refused, Result
 from earmark.errors import Unavailable
 from tests.chaos.reserver import connect, reserving
-from tests.fundamentals.bank import MINUTE, Bank, done
+from tests.fundamentals.bank import MINUTE, EngineBank, done
 from tests.support.partition import open_test_store
 from tests.support.waiting import wait_until
 
@@ -29,10 +29,10 @@ RESERVER = Path(__file__).with_name("reserver.py")
 
 
 @pytest_asyncio.fixture
-async def bank(redis_url: str) -> AsyncIterator[Bank]:
+async def bank(redis_url: str) -> AsyncIterator[EngineBank]:
     """The account "acme" with 500 credits."""
     store = await open_test_store(redis_url)
-    bank = Bank(store)
+    bank = EngineBank(store)
     await bank.do(bank.loading())
     await bank.grant(500)
     yield bank
@@ -40,7 +40,7 @@ async def bank(redis_url: str) -> AsyncIterator[Bank]:
 
 
 @pytest_asyncio.fixture
-async def stores(bank: Bank, redis_url: str) -> AsyncIterator[list[RedisStore]]:
+async def stores(bank: EngineBank, redis_url: str) -> AsyncIterator[list[RedisStore]]:
     """Twenty more connections."""
     async with AsyncExitStack() as stack:
         opened = [await connect(redis_url) for _ in range(20)]
@@ -55,13 +55,15 @@ async def one(store: RedisStore, operation: Reserve | Commit | Release) -> Resul
     return reply.results[0]
 
 
-async def test_twenty_reservations_of_75_on_500_through_20_connections(bank: Bank, stores: list[RedisStore]) -> None:
+async def test_twenty_reservations_of_75_on_500_through_20_connections(
+    bank: EngineBank, stores: list[RedisStore]
+) -> None:
     answers = await asyncio.gather(*(one(store, reserving(number, 75)) for number, store in enumerate(stores)))
     assert Counter(type(answer).__name__ for answer in answers) == {"Done": 6, "Refused": 14}
     assert await bank.available() == 50
 
 
-async def test_the_same_through_many_processes(bank: Bank, redis_url: str) -> None:
+async def test_the_same_through_many_processes(bank: EngineBank, redis_url: str) -> None:
     source = Path(earmark.__path__[0]).parent
     processes = [
         await asyncio.create_subprocess_exec(
@@ -86,14 +88,14 @@ async def test_the_same_through_many_processes(bank: Bank, redis_url: str) -> No
     assert await bank.available() == 50
 
 
-async def test_one_request_sent_through_20_connections_holds_once(bank: Bank, stores: list[RedisStore]) -> None:
+async def test_one_request_sent_through_20_connections_holds_once(bank: EngineBank, stores: list[RedisStore]) -> None:
     answers = await asyncio.gather(*(one(store, reserving(1, 75)) for store in stores))
     assert sorted(done(answer).replayed for answer in answers) == [False] + [True] * 19
     assert await bank.available() == 425
 
 
 @pytest.mark.parametrize("attempt", range(5))
-async def test_two_commits_at_the_same_moment(bank: Bank, stores: list[RedisStore], attempt: int) -> None:
+async def test_two_commits_at_the_same_moment(bank: EngineBank, stores: list[RedisStore], attempt: int) -> None:
     await bank.do(reserving(1, 75))
     digest = reserving(1, 75).digest
     actuals = [10, 20]
@@ -107,7 +109,7 @@ async def test_two_commits_at_the_same_moment(bank: Bank, stores: list[RedisStor
 
 
 @pytest.mark.parametrize("attempt", range(5))
-async def test_a_commit_racing_a_release(bank: Bank, stores: list[RedisStore], attempt: int) -> None:
+async def test_a_commit_racing_a_release(bank: EngineBank, stores: list[RedisStore], attempt: int) -> None:
     await bank.do(reserving(1, 75))
     digest = reserving(1, 75).digest
     contenders: list[Commit | Release] = [Commit("acme", digest, ABSENT, 2, "{}"), Release("acme", digest, "{}")]
@@ -124,7 +126,7 @@ async def test_a_commit_racing_a_release(bank: Bank, stores: list[RedisStore], a
     assert len(await bank.entries(EntryKind.CHARGE, EntryKind.RELEASE)) == 1
 
 
-async def test_a_release_racing_the_expiry_gives_back_once(bank: Bank, stores: list[RedisStore]) -> None:
+async def test_a_release_racing_the_expiry_gives_back_once(bank: EngineBank, stores: list[RedisStore]) -> None:
     for number in range(20):
         await bank.do(reserving(number, 25))
     releases = [Release("acme", reserving(number, 25).digest, "{}") for number in range(20)]
@@ -139,7 +141,7 @@ async def test_a_release_racing_the_expiry_gives_back_once(bank: Bank, stores: l
 
 
 @pytest.mark.parametrize("operation", ["reserve", "commit"])
-async def test_a_reply_that_was_lost_is_given_to_the_repeat(bank: Bank, redis_url: str, operation: str) -> None:
+async def test_a_reply_that_was_lost_is_given_to_the_repeat(bank: EngineBank, redis_url: str, operation: str) -> None:
     """The connection is cut after the script ran and before its answer was read."""
     call: Reserve | Commit = reserving(1, 75)
     if operation == "commit":
@@ -161,7 +163,7 @@ async def test_a_reply_that_was_lost_is_given_to_the_repeat(bank: Bank, redis_ur
     assert await bank.available() == left
 
 
-async def test_a_storm_of_everything_keeps_the_sum(bank: Bank, stores: list[RedisStore]) -> None:
+async def test_a_storm_of_everything_keeps_the_sum(bank: EngineBank, stores: list[RedisStore]) -> None:
     """Reserve, commit, release and grant at random from every connection: every credit is where the stream says."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")

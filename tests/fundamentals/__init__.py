@@ -1,5 +1,5 @@
-"""What Earmark does, one behaviour a test, on a real engine: read it as a tutorial, in this order.
+"""What Earmark does, one behaviour a test, on a real engine and on the reference store.
 
-reserve, commit, release, expiry, grants, debt, replays, extend, waiting, administration, observing, residence,
-batches.
+Read it as a tutorial, in this order: reserve, commit, release, expiry, grants, debt, replays, extend, waiting,
+administration, observing, limits, entitlement, silence, warnings, renewals, residence, batches.
 """

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from earmark.engine.redis.store import StoreOptions
-from tests.fundamentals.bank import CRITICAL, HOUR, LOW, Bank, EngineBank, OracleStore
+from tests.fundamentals.bank import CRITICAL, HOUR, LOW, Bank, EngineBank
+from tests.fundamentals.oracle import OracleStore
 from tests.support.partition import open_test_store
 
 OPTIONS = StoreOptions(replay_window=HOUR)

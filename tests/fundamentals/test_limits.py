@@ -8,8 +8,8 @@ from earmark.domain.limits import FOREVER
 from earmark.domain.states import AlertKind, Enforcement, EntryKind, OveragePolicy
 from earmark.engine.operations import LimitClaim
 from earmark.engine.records import Alert, WindowUse
-from earmark.engine.results import ConfigurationMoved, RefusalCode, Refused, Waiting, Warned
-from tests.fundamentals.bank import DAY, HOUR, MINUTE, SECOND, Bank, done, numbers, refusal
+from earmark.engine.results import Again, Applied, ConfigurationMoved, RefusalCode, Refused, Waiting, Warned
+from tests.fundamentals.bank import DAY, HOUR, MINUTE, SECOND, Bank, EngineBank, done, numbers, refusal
 
 DAILY = "daily:0:account:"
 
@@ -257,6 +257,43 @@ async def test_after_the_windows_end_it_only_names_it(bank: Bank) -> None:
     assert await used(bank, daily) == 0
     (entry,) = await bank.entries(EntryKind.CHARGE)
     assert entry.windows == (WindowUse(DAILY, end - DAY, end, 70),)
+
+
+def until(end: int, key: str) -> LimitClaim:
+    return LimitClaim(key, 100, 80, blocks=True, windows=(end - DAY, end))
+
+
+async def test_many_windows_may_end_at_once(bank: Bank) -> None:
+    end = await bank.now() + MINUTE
+    for first in range(0, 300, 60):
+        calls = [bank.charging(f"{key}", 0, limits=[until(end, f"{key}")]) for key in range(first, first + 60)]
+        await bank.send(*calls)
+    await bank.pass_time(2 * MINUTE)
+    assert isinstance(await bank.charge("image-1", 0), Again), "one call settles 256 of them"
+    done(await bank.charge("image-1", 0))
+
+
+async def test_a_window_that_has_ended_leaves_nothing_behind(engine_bank: EngineBank) -> None:
+    keys = engine_bank.store.keys(0)
+    end = await engine_bank.now() + MINUTE
+    await engine_bank.charge("image-1", 0, limits=[until(end, "one"), until(end, "other")])
+    await engine_bank.reserve("image-2", 0, limits=[until(end, "one")], ttl=HOUR)
+    assert await engine_bank.store.command("HLEN", keys.counters) == 2
+    await engine_bank.pass_time(2 * MINUTE)
+    await engine_bank.balance()
+    assert await engine_bank.store.command("HLEN", keys.counters) == 1, "one reservation was made in it"
+    await engine_bank.release("image-2")
+    assert await engine_bank.store.command("HLEN", keys.counters) == 0
+    assert await engine_bank.store.command("ZCARD", keys.deadlines) == 2, "the ended reservations, until they retire"
+
+
+async def test_nor_does_an_account_that_is_evicted(engine_bank: EngineBank) -> None:
+    keys = engine_bank.store.keys(0)
+    await engine_bank.charge("image-1", 0, limits=[await limit(engine_bank, 50)])
+    await engine_bank.flush()
+    (entry,) = await engine_bank.entries(EntryKind.CHARGE)
+    assert isinstance(await engine_bank.evict(tuple((use.key, use.start) for use in entry.windows)), Applied)
+    assert await engine_bank.store.command("HLEN", keys.counters) == 0
 
 
 # Alerts and notices

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import msgspec
 
-from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.operations import Evict, ReadBalance, RebuildAccount, RestoreReservation
+from earmark.domain.limits import FOREVER
+from earmark.domain.states import AlertKind, EntryKind, GrantKind, ReservationState
+from earmark.engine.operations import (
+    NEVER,
+    Counter,
+    Evict,
+    LimitClaim,
+    ReadBalance,
+    RebuildAccount,
+    RestoreReservation,
+)
 from earmark.engine.redis.store import Admission
-from earmark.engine.results import AccountMissing, Applied, RefusalCode, Refused, Waiting
-from tests.fundamentals.bank import HOUR, MINUTE, Bank, EngineBank, done, refusal
+from earmark.engine.results import AccountMissing, Applied, ConfigurationMoved, RefusalCode, Refused, Waiting, Warned
+from tests.fundamentals.bank import HOUR, LOW, MINUTE, Bank, EngineBank, done, numbers, refusal
 
 
 async def test_an_account_that_redis_does_not_hold_is_missing(bank: Bank) -> None:
@@ -121,6 +130,7 @@ async def restore(bank: Bank, request_id: str, generation: int) -> RestoreReserv
         entry_number=entry.entry_number,
         details=entry.details,
         allocations=entry.allocations,
+        windows=tuple((use.key, use.start, use.end) for use in entry.windows),
     )
 
 
@@ -181,6 +191,129 @@ async def test_members_of_an_earlier_life_mean_nothing(bank: Bank) -> None:
     assert isinstance(await cold.do(Evict("cold", await cold.now(), 0, ())), Applied)
     await cold.do(msgspec.structs.replace(cold.loading(generation=1), members=("bob",)))
     assert refusal(await cold.reserve("free-1", 0, user_id="ann")) is RefusalCode.NOT_A_MEMBER
+
+
+EVERYTHING = LimitClaim("all:0:account:", 100, 80, blocks=True, windows=(0, FOREVER))
+
+
+async def test_a_load_carries_what_limits_have_counted(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    counters = (Counter(EVERYTHING.key, 0, FOREVER, 70), Counter("old:0:account:", 0, HOUR, 70))
+    await cold.do(msgspec.structs.replace(cold.loading(amount=500), counters=counters))
+    answer = await cold.reserve("image-1", 31, limits=[EVERYTHING])
+    assert refusal(answer) is RefusalCode.LIMIT_EXCEEDED
+    assert numbers(answer)["used_micros"] == 70
+    done(await cold.charge("image-2", 10, limits=[EVERYTHING]))
+    (entry,) = await cold.entries(EntryKind.CHARGE)
+    assert [alert.threshold for alert in entry.alerts] == [80]
+
+
+async def test_counters_of_an_earlier_life_mean_nothing(bank: Bank) -> None:
+    """SQL knows of no charge: what the counter held was released."""
+    await bank.reserve("image-1", 0, limits=[EVERYTHING])
+    await bank.grant(500)
+    await bank.extend("image-1", "more", additional=60)
+    await bank.release("image-1")
+    await bank.flush()
+    assert isinstance(await bank.evict(), Applied)
+    load = msgspec.structs.replace(bank.loading(generation=1, amount=500), entry_number=2)
+    await bank.do(load)
+    done(await bank.reserve("image-2", 100, limits=[EVERYTHING]))
+
+
+async def test_what_was_charged_counts_again_after_a_life_elsewhere(bank: Bank) -> None:
+    await bank.grant(500)
+    await bank.charge("image-1", 60, limits=[EVERYTHING])
+    await bank.flush()
+    assert isinstance(await bank.evict(((EVERYTHING.key, 0),)), Applied)
+    (entry,) = await bank.entries(EntryKind.CHARGE)
+    counters = tuple(Counter(use.key, use.start, use.end, use.amount) for use in entry.windows)
+    load = msgspec.structs.replace(
+        bank.loading(generation=1, amount=500),
+        entry_number=2,
+        charged=60,
+        grants=(1, 1, 100, 0, 0, 440, 0),
+        counters=counters,
+    )
+    await bank.do(load)
+    assert refusal(await bank.reserve("image-2", 41, limits=[EVERYTHING])) is RefusalCode.LIMIT_EXCEEDED
+    done(await bank.reserve("image-3", 40, limits=[EVERYTHING]))
+
+
+async def test_a_load_carries_the_number_of_the_configuration(bank: Bank) -> None:
+    cold = Bank(bank.store, "cold")
+    await cold.do(msgspec.structs.replace(cold.loading(amount=100), config_seq=7))
+    assert isinstance(await cold.reserve("image-1", 1), ConfigurationMoved)
+    cold.config_seq = 7
+    done(await cold.reserve("image-1", 1))
+
+
+async def test_a_load_carries_thresholds_and_sets_off_none(warned: Bank) -> None:
+    cold = Bank(warned.store, "cold")
+    await cold.do(msgspec.structs.replace(cold.loading(amount=50), low_balance=60, critical_balance=NEVER))
+    assert await cold.entries() == []
+    answer = done(await cold.charge("image-1", 45))
+    assert answer.notices == (Warned(AlertKind.LOW_BALANCE, 60),)
+
+
+async def test_what_expired_while_the_account_was_away_may_set_off_an_alert(warned: Bank) -> None:
+    cold = Bank(warned.store, "cold")
+    await cold.do(cold.loading(amount=LOW + 1, expire_time=await warned.now() - HOUR))
+    (entry,) = await cold.entries(EntryKind.GRANT_EXPIRED)
+    assert [alert.kind for alert in entry.alerts] == [AlertKind.LOW_BALANCE, AlertKind.CRITICAL_BALANCE]
+
+
+async def test_a_rebuild_keeps_the_room_of_the_cap_for_what_returns(bank: Bank) -> None:
+    """Recovery: SQL knows the renewal and its room, Redis still holds what was reserved before it."""
+    await bank.grant(50, kind=GrantKind.SUBSCRIPTION)
+    await bank.reserve("video-1", 30, ttl=HOUR)
+    in_sql = msgspec.structs.replace(
+        bank.loading(amount=50),
+        admin_seq=2,
+        entry_number=2,
+        grants=(1, GrantKind.SUBSCRIPTION, 100, 0, 0, 50, 0),
+        cycle_seq=2,
+        carry_room=10,
+        carry_kinds=1 << GrantKind.SUBSCRIPTION,
+    )
+    await bank.do(RebuildAccount("acme", in_sql, (bank.digest("video-1"),), ()))
+    balance = done(await bank.release("video-1")).balance
+    assert (balance.available, balance.reserved) == (30, 0)
+    *_, released, expired = await bank.entries()
+    assert (released.carry_room, expired.kind, expired.amount) == (0, EntryKind.GRANT_EXPIRED, 20)
+
+
+async def test_a_rebuild_counts_what_the_kept_holds_were_counted_for(bank: Bank) -> None:
+    await bank.grant(500)
+    await bank.reserve("kept", 30, limits=[EVERYTHING], ttl=HOUR)
+    await bank.reserve("dissolved", 30, limits=[EVERYTHING], ttl=HOUR)
+    await bank.commit("dissolved")
+    ended = await restore(bank, "dissolved", 0)
+    in_sql = msgspec.structs.replace(
+        bank.loading(amount=500),
+        entry_number=2,
+        charged=30,
+        grants=(1, 1, 100, 0, 0, 470, 0),
+        counters=(Counter(EVERYTHING.key, 0, FOREVER, 30),),
+    )
+    await bank.do(RebuildAccount("acme", in_sql, (bank.digest("kept"),), (ended,)))
+    answer = await bank.reserve("image-1", 41, limits=[EVERYTHING])
+    assert numbers(answer)["used_micros"] == 60
+    await bank.release("kept")
+    done(await bank.reserve("image-2", 70, limits=[EVERYTHING]))
+
+
+async def test_a_restored_late_commit_counts_in_its_window(bank: Bank) -> None:
+    await bank.grant(500)
+    await bank.reserve("image-1", 30, ttl=MINUTE, limits=[EVERYTHING])
+    await bank.pass_time(MINUTE)
+    await bank.balance()
+    await bank.flush()
+    await bank.pass_time(2 * HOUR)
+    await bank.retire()
+    await bank.do(await restore(bank, "image-1", 1))
+    done(await bank.commit("image-1"))
+    assert numbers(await bank.reserve("image-2", 71, limits=[EVERYTHING]))["used_micros"] == 30
 
 
 async def test_reading_changes_nothing(bank: Bank) -> None:

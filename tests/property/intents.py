@@ -477,7 +477,7 @@ class TryRebuild:
         account_id = ACCOUNTS[self.account]
         partition = world.store.partition
         account = partition.accounts.get(account_id)
-        if account is None or account.queue or world.due_within(SECOND // 2):
+        if account is None or account.queue or world.due_within(SECOND):
             return None
         held = tuple(
             digest

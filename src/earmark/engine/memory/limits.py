@@ -65,7 +65,7 @@ def exceeded_by(account: Account, record: Record, additional: int) -> Refused | 
     for window in record.windows:
         counter = account.counters.get(window[:2])
         if counter is not None and counter.blocks and max(0, counter.amount - counter.used) < additional:
-            numbers = (counter.amount, counter.used, additional, counter.end)
+            numbers = (counter.amount, counter.used, additional, window[2])
             return Refused(RefusalCode.LIMIT_EXCEEDED, numbers, counter.key)
     return None
 

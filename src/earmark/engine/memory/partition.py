@@ -13,7 +13,7 @@ from earmark.engine.memory.limits import end_window, near_limits, uncount_hold, 
 from earmark.engine.memory.model import Account, Allocations, Counter, Grant, Lease, Mark, Record, flatten
 from earmark.engine.operations import ABSENT
 from earmark.engine.records import Alert, StreamRecord, WindowUse
-from earmark.engine.results import BalanceView, Done, RefusalCode, Refused, Warned
+from earmark.engine.results import Applied, BalanceView, Done, RefusalCode, Refused, Warned
 
 __all__ = ["MAX_DUE", "Ending", "Partition"]
 
@@ -85,6 +85,10 @@ class Partition:
         if record.entry_seq:
             record.details = ""
         return answer
+
+    def applied(self, account: Account, *, fresh: bool) -> Applied:
+        """Answer what is neither spending nor reading."""
+        return Applied(account.admin_seq, fresh, self.balance(account))
 
     def find(self, account: Account, digest: str) -> Record | None:
         """Return a record of this account: a forged id may pair an account with another's digest."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from earmark.domain.states import ReservationState
-from earmark.engine.memory.administration import administer, evict, load, rebuild, restore
+from earmark.engine.memory.administration import administer
 from earmark.engine.memory.extending import extend
 from earmark.engine.memory.model import Account, Lease
 from earmark.engine.memory.partition import Partition
 from earmark.engine.memory.queue import leave, ticket_of
+from earmark.engine.memory.residence import evict, load, rebuild, restore
 from earmark.engine.memory.settling import commit, release
 from earmark.engine.memory.spending import charge, reserve
 from earmark.engine.operations import (
@@ -42,7 +43,6 @@ from earmark.engine.records import StreamRecord
 from earmark.engine.results import (
     AccountMissing,
     Again,
-    Applied,
     BalanceRead,
     HoldsRead,
     LeaseRenewed,
@@ -166,7 +166,7 @@ class MemoryStore:
                 owned = ticket is not None and ticket.owner == operation.owner
                 if owned:
                     leave(account, operation.ticket)
-                return Applied(account.admin_seq, owned, partition.balance(account))
+                return partition.applied(account, fresh=owned)
 
     def _read_balance(self, account: Account, *, with_grants: bool) -> BalanceRead:
         rows = [
