@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,9 +20,17 @@ from earmark.server.lifecycle import SidecarServer
 from earmark.settings import Settings
 from earmark.v1 import account_service_pb2 as accounts
 from earmark.v1 import account_service_pb2_grpc as accounts_rpc
+from earmark.v1 import admin_service_pb2 as admin
+from earmark.v1 import admin_service_pb2_grpc as admin_rpc
+from earmark.v1 import billing_service_pb2_grpc as billing_rpc
+from earmark.v1 import catalog_service_pb2 as catalogs
+from earmark.v1 import catalog_service_pb2_grpc as catalog_rpc
+from earmark.v1 import ledger_pb2
+from earmark.v1 import ledger_service_pb2 as ledger
 from earmark.v1 import ledger_service_pb2_grpc as ledger_rpc
 from earmark.v1 import metering_service_pb2 as metering
 from earmark.v1 import metering_service_pb2_grpc as metering_rpc
+from tests.support.waiting import wait_until
 
 __all__ = ["Refusal", "Sidecar", "refusal"]
 
@@ -71,6 +80,9 @@ class Sidecar:
         self.metering: Any = metering_rpc.MeteringServiceStub(channel)
         self.accounts: Any = accounts_rpc.AccountServiceStub(channel)
         self.ledger: Any = ledger_rpc.LedgerServiceStub(channel)
+        self.admin: Any = admin_rpc.AdminServiceStub(channel)
+        self.billing: Any = billing_rpc.BillingServiceStub(channel)
+        self.catalog: Any = catalog_rpc.CatalogServiceStub(channel)
 
     async def account(self, account_id: str = "acme", credits: int = 500) -> None:
         """Create an account and grant it credits."""
@@ -81,6 +93,56 @@ class Sidecar:
                     account_id=account_id, request_id="grant", amount_micros=credits * 1_000_000
                 )
             )
+
+    async def install(self, document: str, request_id: str = "catalog") -> int:
+        """Apply a catalog; return its version."""
+        request = catalogs.ApplyCatalogRequest(document=document, request_id=request_id)
+        version: int = (await self.catalog.ApplyCatalog(request)).catalog.version
+        return version
+
+    async def priced(self, request_id: str, operation: str, **fields: Any) -> metering.ReserveResponse:
+        """Reserve an operation of the account acme by the catalog's price."""
+        request = metering.ReserveRequest(
+            **{"account_id": "acme", "request_id": request_id, "operation": operation, **fields}
+        )
+        response: metering.ReserveResponse = await self.metering.Reserve(request)
+        return response
+
+    async def commit(self, held: metering.ReserveResponse, **fields: Any) -> metering.CommitResponse:
+        """Commit a reservation."""
+        request = metering.CommitRequest(reservation_id=held.reservation.reservation_id, **fields)
+        response: metering.CommitResponse = await self.metering.Commit(request)
+        return response
+
+    async def charge(self, request_id: str, operation: str = "", **fields: Any) -> metering.ChargeResponse:
+        """Charge the account acme."""
+        request = metering.ChargeRequest(
+            **{"account_id": "acme", "request_id": request_id, "operation": operation, **fields}
+        )
+        response: metering.ChargeResponse = await self.metering.Charge(request)
+        return response
+
+    async def entry(self, kind: ledger_pb2.LedgerEntry.Kind, account_id: str = "acme") -> ledger_pb2.LedgerEntry:
+        """Return the account's last entry of a kind, as soon as it is in SQL."""
+        request = ledger.ListLedgerEntriesRequest(account_id=account_id, filter=ledger.LedgerFilter(kinds=[kind]))
+        found: list[ledger_pb2.LedgerEntry] = []
+
+        async def flushed() -> bool:
+            found[:] = (await self.ledger.ListLedgerEntries(request)).entries
+            return bool(found)
+
+        await wait_until(flushed)
+        return found[0]
+
+    async def move(self, by: timedelta | None = None, to: datetime | None = None) -> datetime:
+        """Move the store's clock; return its time."""
+        request = admin.MoveClockRequest()
+        if by is not None:
+            request.by.FromTimedelta(by)
+        if to is not None:
+            request.time.FromDatetime(to)
+        moved: datetime = (await self.admin.MoveClock(request)).time.ToDatetime(UTC)
+        return moved
 
     async def reserve(self, request_id: str, credits: int = 1, **fields: Any) -> metering.ReserveResponse:
         """Reserve of the account acme."""
