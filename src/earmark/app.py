@@ -30,6 +30,7 @@ from earmark.engine.engine import Engine, EngineOptions
 from earmark.engine.operations import ABSENT
 from earmark.engine.redis.store import RedisStore, StoreOptions
 from earmark.errors import FailedPrecondition, InvalidRequest
+from earmark.jobs.alerts import DeliveryOptions, ExpiringSoonOptions, MailServer
 from earmark.jobs.clock import TestClock
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.recovery import Recovery, StoreMismatchError
@@ -207,6 +208,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
     Raises:
         EarmarkError: it cannot start; one line that says why.
     """
+    delivery = _delivery_options(settings)
     async with AsyncExitStack() as stack:
         clock = _StoreClock()
         ledger = await open_ledger(stores.database_url, clock=clock.now)
@@ -240,7 +242,11 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         await engine.start()
         stack.push_async_callback(engine.close)
         registry = CollectorRegistry()
-        options = JobsOptions(background=settings.jobs is Switch.ON)
+        options = JobsOptions(
+            background=settings.jobs is Switch.ON,
+            expiring=ExpiringSoonOptions(horizon=lambda: catalogs.current.horizon),
+            delivery=delivery,
+        )
         jobs = Jobs(store, engine, ledger, options, JobMetrics(registry), catalogs)
         jobs.start()
         stack.push_async_callback(jobs.stop)
@@ -252,7 +258,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
                 engine,
                 ledger,
                 movable=identity.for_tests,
-                jobs=() if jobs.cycles is None else (jobs.cycles.run_once,),
+                jobs=(jobs.expiring.warn,) if jobs.cycles is None else (jobs.cycles.run_once, jobs.expiring.warn),
                 next_event=ledger.billing.next_due,
             ),
             ServerOptions(
@@ -274,6 +280,16 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
         gc.collect()
         gc.freeze()
         yield server
+
+
+def _delivery_options(settings: Settings) -> DeliveryOptions:
+    mail_server = None
+    if settings.smtp_url is not None:
+        try:
+            mail_server = MailServer.from_url(settings.smtp_url, settings.smtp_from)
+        except ValueError as failure:
+            raise StartError(f"EARMARK_SMTP_URL and EARMARK_SMTP_FROM: {failure}") from None
+    return DeliveryOptions(mail_server=mail_server, webhook_secret=settings.webhook_secret)
 
 
 class _StoreClock:

@@ -197,6 +197,12 @@ class Settings(BaseSettings):
     """The largest message that is accepted, in bytes."""
     backlog_limit: Annotated[int, Field(ge=1)] = 5_000_000
     """Unflushed entries of the whole store above which new reservations get OVERLOADED."""
+    smtp_url: Annotated[str | None, Field(repr=False)] = None
+    """Where alerts are handed in as mail: `smtp://user:password@host:587`, or `smtps://…`; None sends none."""
+    smtp_from: str = ""
+    """Whom that mail comes from: an address, or `Name <address>`."""
+    webhook_secret: Annotated[str, Field(repr=False)] = ""
+    """Signs the webhooks of accounts that have no secret of their own; "" leaves those unsigned."""
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
     test_store: bool = False
