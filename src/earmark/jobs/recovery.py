@@ -24,15 +24,14 @@ from uuid import uuid4
 
 import structlog
 
-from earmark.domain.ids import ReservationDigest
-from earmark.domain.states import EntryKind, ReservationState
+from earmark.domain.states import ReservationState
 from earmark.engine.operations import RebuildAccount, RestoreReservation
 from earmark.engine.redis.packed import PackedAccount, decode_account, decode_reservation
 from earmark.engine.redis.store import FORMAT, Admission, PartitionMeta, RedisStore
 from earmark.engine.results import Applied
 from earmark.errors import EarmarkError
 from earmark.ledger.database import Ledger
-from earmark.ledger.models import AccountProjection, EntryFilter, PartitionPosition
+from earmark.ledger.models import AccountProjection, PartitionPosition
 
 __all__ = ["Recovery", "StoreMismatchError"]
 
@@ -40,7 +39,6 @@ _LEASE_MICROS = 5_000_000
 """Whoever dies while it recovers holds the others up for so long; long recoveries renew it."""
 _RENEW_SECONDS = 1.0
 _SCAN_COUNT = 500
-_ENDING = (EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD)
 
 _log = structlog.get_logger("earmark.recovery")
 
@@ -271,19 +269,9 @@ class Recovery:
 
     async def _ended_since(self, partition: int, account_id: str, entry_number: int) -> tuple[RestoreReservation, ...]:
         """Return the reservations that SQL knows as ended by entries that Redis has lost."""
-        digests: dict[str, None] = {}
-        before = None
-        while True:
-            page = await self._ledger.entries.list(EntryFilter(account_id=account_id, kinds=_ENDING), 500, before)
-            for entry in page:
-                if entry.position.entry_number > entry_number and entry.digest:
-                    digests[entry.digest] = None
-            if not page or page[-1].position.entry_number <= entry_number:
-                break
-            before = page[-1].position
         found = []
-        for digest in digests:
-            _, record = await self._ledger.archive.read_reservation(account_id, ReservationDigest(digest), partition)
+        for digest in await self._ledger.entries.ended_since(account_id, entry_number):
+            _, record = await self._ledger.archive.read_reservation(account_id, digest, partition)
             if record is not None:
                 found.append(record)
         return tuple(found)

@@ -7,47 +7,32 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
     Connection,
     Row,
     Select,
     exists,
-    false,
-    func,
-    literal,
     or_,
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from earmark.domain.ids import ReservationDigest
-from earmark.domain.states import EntryKind, GrantKind, Outcome, ReservationState
+from earmark.domain.states import EntryKind, GrantKind, ReservationState
 from earmark.engine.operations import Details, Settlement
 from earmark.ledger.administration import account_key_of
 from earmark.ledger.connections import Database
-from earmark.ledger.models import Allocation, EndedReservation, EntryFilter, EntryPosition, EntryRecord
+from earmark.ledger.history import read_rows
+from earmark.ledger.models import Allocation, EndedReservation, EntryFilter, EntryPage, EntryPosition, EntryRecord
 from earmark.ledger.tables import accounts, entries, entry_allocations
 
 __all__ = ["Entries"]
 
 # Inside the class, `list` is its method.
-_EntryPage = list[EntryRecord]
+_Entries = list[EntryRecord]
 _EndedPage = list[EndedReservation]
 
 T = TypeVar("T")
 
-_ENTRY = select(entries, accounts.c.account_id).join_from(
-    entries, accounts, entries.c.account_key == accounts.c.account_key
-)
-_POSITION = tuple_(entries.c.time, entries.c.account_key, entries.c.entry_number)
-
-_KIND_OF_OUTCOME = {
-    Outcome.SUCCEEDED: EntryKind.CHARGE,
-    Outcome.FAILED: EntryKind.RELEASE,
-    Outcome.EXPIRED: EntryKind.EXPIRED_HOLD,
-}
 _STATE_OF_KIND = {
     EntryKind.CHARGE: ReservationState.COMMITTED,
     EntryKind.RELEASE: ReservationState.RELEASED,
@@ -67,17 +52,28 @@ class Entries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, wanted: EntryFilter, limit: int, before: EntryPosition | None = None) -> _EntryPage:
-        """Return a page, newest first: of one account by entry number, of all by time.
+    async def page(self, wanted: EntryFilter, limit: int, before: EntryPosition | None = None) -> EntryPage:
+        """Return a page, newest first.
 
         Args:
             wanted: An unknown account has no entries.
             limit: At most so many.
-            before: The position of the last entry of the page before.
+            before: Where to go on: `next` of the page before, or the position of any entry.
         """
         return await self._database.read(lambda connection: _page(connection, wanted, limit, before))
 
-    async def export(self, wanted: EntryFilter, chunk: int = 500) -> AsyncIterator[_EntryPage]:
+    async def list(self, wanted: EntryFilter, limit: int, before: EntryPosition | None = None) -> _Entries:
+        """Return the newest entries that pass, however far they are apart; takes what `page` takes."""
+        found: _Entries = []
+        while len(found) < limit:
+            page = await self.page(wanted, limit - len(found), before)
+            found += page.entries
+            before = page.next
+            if before is None:
+                break
+        return found
+
+    async def export(self, wanted: EntryFilter, chunk: int = 500) -> AsyncIterator[Sequence[EntryRecord]]:
         """Yield all entries that pass, oldest first, in lists of up to `chunk`, from one moment of the ledger.
 
         Holds one chunk in memory, and one connection until the iterator is exhausted or closed.
@@ -87,32 +83,43 @@ class Entries:
             while True:
                 start = after
                 page = await snapshot.run(lambda connection: _page(connection, wanted, chunk, start, oldest=True))  # noqa: B023
-                if page:
-                    yield page
-                    after = page[-1].position
-                if len(page) < chunk:
+                if page.entries:
+                    yield page.entries
+                after = page.next
+                if after is None:
                     return
 
     async def get(self, account_id: str, entry_number: int) -> EntryRecord | None:
         """Return one entry, or None."""
-        query = _ENTRY.where(accounts.c.account_id == account_id, entries.c.entry_number == entry_number)
-        found = await self._database.read(lambda connection: _records(connection, query))
+        query = _entries_of(account_id).where(entries.c.entry_number == entry_number)
+        found = await self._database.read(lambda connection: _read(connection, query))
         return found[0] if found else None
 
     async def last_entry(self, account_id: str) -> EntryRecord | None:
         """Return an account's last entry, or None if it has none."""
-        query = _ENTRY.where(accounts.c.account_id == account_id).order_by(entries.c.entry_number.desc()).limit(1)
-        found = await self._database.read(lambda connection: _records(connection, query))
+        query = _entries_of(account_id).order_by(entries.c.entry_number.desc()).limit(1)
+        found = await self._database.read(lambda connection: _read(connection, query))
         return found[0] if found else None
 
-    async def by_reservation(self, account_id: str, digest: ReservationDigest) -> _EntryPage:
+    async def by_reservation(self, account_id: str, digest: ReservationDigest) -> _Entries:
         """Return the entries about a reservation, oldest first: how it ended, and adjustments of it."""
         # By the digest alone, which no two accounts share: SQLite would rather read the account's whole history.
-        query = _ENTRY.where(entries.c.digest == digest)
-        found = await self._database.read(lambda connection: _records(connection, query))
+        query = select(entries).where(entries.c.digest == digest)
+        found = await self._database.read(lambda connection: _read(connection, query))
         return sorted(
             (entry for entry in found if entry.account_id == account_id), key=lambda entry: entry.entry_number
         )
+
+    async def ended_since(self, account_id: str, entry_number: int) -> Sequence[ReservationDigest]:
+        """Return the reservations that entries after this one are about, in the order of their first such entry."""
+        query = (
+            _entries_of(account_id)
+            .with_only_columns(entries.c.digest)
+            .where(entries.c.entry_number > entry_number, entries.c.kind.in_([kind.value for kind in _STATE_OF_KIND]))
+            .order_by(entries.c.entry_number)
+        )
+        found = await self._database.read(lambda connection: connection.execute(query).scalars().all())
+        return tuple(dict.fromkeys(ReservationDigest(digest) for digest in found if digest is not None))
 
     async def ended_reservations(
         self, account_id: str, state: ReservationState | None, limit: int, before: int | None = None
@@ -132,72 +139,10 @@ class Entries:
 
 
 def _page(
-    connection: Connection,
-    wanted: EntryFilter,
-    limit: int,
-    start: EntryPosition | None,
-    *,
-    oldest: bool = False,
-) -> list[EntryRecord]:
-    query = _ENTRY.where(*_conditions(connection, wanted)).limit(limit)
-    if wanted.account_id is not None:
-        order: Sequence[ColumnElement[Any]] = [entries.c.entry_number]
-        if start is not None:
-            number = start.entry_number
-            query = query.where(entries.c.entry_number > number if oldest else entries.c.entry_number < number)
-    else:
-        order = [entries.c.time, entries.c.account_key, entries.c.entry_number]
-        if start is not None:
-            position = tuple_(
-                *(literal(number, BigInteger()) for number in (start.time, start.account_key, start.entry_number))
-            )
-            query = query.where(position < _POSITION if oldest else position > _POSITION)
-    return _records(connection, query.order_by(*(column if oldest else column.desc() for column in order)))
-
-
-def _conditions(connection: Connection, wanted: EntryFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.account_id is not None:
-        # The key first: then the primary key's index gives the order, whatever the planner thinks of the join.
-        account = select(accounts.c.account_key).where(accounts.c.account_id == wanted.account_id)
-        key = connection.execute(account).scalar_one_or_none()
-        conditions.append(false() if key is None else entries.c.account_key == key)
-    if wanted.start_time is not None:
-        conditions.append(entries.c.time >= wanted.start_time)
-    if wanted.end_time is not None:
-        conditions.append(entries.c.time < wanted.end_time)
-    if wanted.kinds:
-        conditions.append(entries.c.kind.in_([kind.value for kind in wanted.kinds]))
-    if wanted.outcome is not None:
-        conditions.append(entries.c.kind == _KIND_OF_OUTCOME[wanted.outcome].value)
-    for column, value in (
-        (entries.c.operation, wanted.operation),
-        (entries.c.user_id, wanted.user_id),
-        (entries.c.project_id, wanted.project_id),
-        (entries.c.request_id, wanted.request_id),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    if wanted.digest is not None:
-        # By the digest alone, see `by_reservation`: a handful of entries.
-        query = select(entries.c.account_key, entries.c.entry_number).where(entries.c.digest == wanted.digest)
-        found = [(row.account_key, row.entry_number) for row in connection.execute(query)]
-        conditions.append(tuple_(entries.c.account_key, entries.c.entry_number).in_(found))
-    if wanted.min_amount is not None:
-        conditions.append(entries.c.amount >= wanted.min_amount)
-    if wanted.max_amount is not None:
-        conditions.append(entries.c.amount <= wanted.max_amount)
-    conditions += [_has_label(connection.dialect.name, key, value) for key, value in wanted.labels.items()]
-    return conditions
-
-
-def _has_label(dialect: str, key: str, value: str) -> ColumnElement[bool]:
-    # Entries without a reservation have no details: the empty text is no JSON, and must not be read as such.
-    if dialect == "postgresql":
-        details = func.nullif(entries.c.details, "").cast(JSONB)
-        return details["l"].contains({key: value})
-    label = func.json_each(func.nullif(entries.c.details, ""), "$.l").table_valued("key", "value")
-    return exists(select(1).select_from(label).where(label.c.key == key, label.c.value == value))
+    connection: Connection, wanted: EntryFilter, limit: int, start: EntryPosition | None, *, oldest: bool = False
+) -> EntryPage:
+    rows, following = read_rows(connection, wanted, limit, start, oldest=oldest)
+    return EntryPage(tuple(_records(connection, rows, wanted.account_id)), following)
 
 
 def _ended(
@@ -212,7 +157,8 @@ def _ended(
         later.c.kind == EntryKind.CHARGE.value,
     )
     query = (
-        _ENTRY.where(
+        select(entries)
+        .where(
             entries.c.account_key == account_key,
             entries.c.kind.in_(kinds),
             or_(entries.c.kind != EntryKind.EXPIRED_HOLD.value, ~committed_late),
@@ -222,7 +168,7 @@ def _ended(
     )
     if before is not None:
         query = query.where(entries.c.entry_number < before)
-    return [_ended_reservation(record) for record in _records(connection, query)]
+    return [_ended_reservation(record) for record in _read(connection, query)]
 
 
 def _ended_reservation(entry: EntryRecord) -> EndedReservation:
@@ -246,10 +192,28 @@ def _ended_reservation(entry: EntryRecord) -> EndedReservation:
     )
 
 
-def _records(connection: Connection, query: Select[Any]) -> list[EntryRecord]:
-    rows = connection.execute(query).all()
+def _entries_of(account_id: str) -> Select[Any]:
+    # The key first: then the primary key's index gives the order, whatever the planner thinks of a join.
+    key = select(accounts.c.account_key).where(accounts.c.account_id == account_id).scalar_subquery()
+    return select(entries).where(entries.c.account_key == key)
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[EntryRecord]:
+    return _records(connection, connection.execute(query).all())
+
+
+def _records(connection: Connection, rows: Sequence[Row[Any]], account_id: str | None = None) -> list[EntryRecord]:
+    """Return rows of `entries` as records; `account_id` where all are of one account."""
     allocations = _allocations(connection, rows)
-    return [_record(row, allocations.get((row.account_key, row.entry_number), ())) for row in rows]
+    of_key: dict[int, str] = {}
+    if account_id is None and rows:
+        keys = {row.account_key for row in rows}
+        owners = select(accounts.c.account_key, accounts.c.account_id).where(accounts.c.account_key.in_(keys))
+        of_key = {row.account_key: row.account_id for row in connection.execute(owners)}
+    return [
+        _record(row, account_id or of_key[row.account_key], allocations.get((row.account_key, row.entry_number), ()))
+        for row in rows
+    ]
 
 
 def _allocations(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int], tuple[Allocation, ...]]:
@@ -269,10 +233,10 @@ def _allocations(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple
     return found
 
 
-def _record(row: Row[Any], allocations: tuple[Allocation, ...]) -> EntryRecord:
+def _record(row: Row[Any], account_id: str, allocations: tuple[Allocation, ...]) -> EntryRecord:
     return EntryRecord(
         position=EntryPosition(row.time, row.account_key, row.entry_number),
-        account_id=row.account_id,
+        account_id=account_id,
         entry_number=row.entry_number,
         kind=EntryKind(row.kind),
         amount=row.amount,

@@ -29,6 +29,7 @@ __all__ = [
     "DeliveryState",
     "EndedReservation",
     "EntryFilter",
+    "EntryPage",
     "EntryPosition",
     "EntryRecord",
     "Fenced",
@@ -393,6 +394,16 @@ class EntryFilter(Struct, frozen=True):
     outcome: Outcome | None = None
     digest: ReservationDigest | None = None
     request_id: str | None = None
+    entry_number: int | None = None
+
+
+class EntryPage(Struct, frozen=True):
+    """A page of entries."""
+
+    entries: tuple[EntryRecord, ...]
+    """As many as were asked for at most; fewer, even none, where what passes is rare: a page looks only so far."""
+    next: EntryPosition | None
+    """What the next page continues; None at the end."""
 
 
 class EndedReservation(Struct, frozen=True):

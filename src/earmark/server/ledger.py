@@ -62,18 +62,19 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         size = checks.page_size(request.page_size)
         query = ("ListLedgerEntries", msgspec.to_builtins(entry_filter))
         before = decode_token(request.page_token, EntryPosition, query) if request.page_token else None
-        # One more than asked for tells whether there is a next page.
-        entries = await self._entries.list(entry_filter, size + 1, before)
-        priced_by = await catalogs_of(self._catalogs, entries)
-        response = pb.ListLedgerEntriesResponse()
-        shown, room = 0, MAX_PAGE_BYTES
-        while shown < min(size, len(entries)) and room > 0:
+        page = await self._entries.page(entry_filter, size, before)
+        priced_by = await catalogs_of(self._catalogs, page.entries)
+        response, following = pb.ListLedgerEntriesResponse(), page.next
+        room = MAX_PAGE_BYTES
+        for number, entry in enumerate(page.entries):
+            if room <= 0:
+                following = page.entries[number - 1].position
+                break
             row = response.entries.add()
-            fill_entry(row, entries[shown], priced_by)
-            shown += 1
+            fill_entry(row, entry, priced_by)
             room -= row.ByteSize()
-        if len(entries) > shown:
-            response.next_page_token = encode_token(entries[shown - 1].position, query)
+        if following is not None:
+            response.next_page_token = encode_token(following, query)
         return response
 
     @stream
@@ -137,7 +138,16 @@ class LedgerServicer(rpc.LedgerServiceServicer):
             outcome=Outcome(outcome) if outcome else None,
             digest=digest,
             request_id=checks.request_id(given.request_id, "filter.request_id") if given.request_id else None,
+            entry_number=_entry_number(account_id, given),
         )
+
+
+def _entry_number(account_id: str, given: pb.LedgerFilter) -> int | None:
+    if not given.HasField("entry_number"):
+        return None
+    if not account_id:
+        raise checks.invalid("filter.entry_number", "counts the entries of an account: name it")
+    return checks.count(given.entry_number, "filter.entry_number")
 
 
 async def catalogs_of(catalogs: CatalogVersions, entries: Sequence[EntryRecord]) -> dict[int, Catalog]:

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LedgerFilter(_message.Message):
-    __slots__ = ("start_time", "end_time", "kinds", "operation", "user_id", "project_id", "labels", "min_amount_micros", "max_amount_micros", "outcome", "reservation_id", "request_id")
+    __slots__ = ("start_time", "end_time", "kinds", "operation", "user_id", "project_id", "labels", "min_amount_micros", "max_amount_micros", "outcome", "reservation_id", "request_id", "entry_number")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class LedgerFilter(_message.Message):
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_NUMBER_FIELD_NUMBER: _ClassVar[int]
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     kinds: _containers.RepeatedScalarFieldContainer[_ledger_pb2.LedgerEntry.Kind]
@@ -45,7 +46,8 @@ class LedgerFilter(_message.Message):
     outcome: _ledger_pb2.LedgerEntry.Outcome
     reservation_id: str
     request_id: str
-    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kinds: _Optional[_Iterable[_Union[_ledger_pb2.LedgerEntry.Kind, str]]] = ..., operation: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., min_amount_micros: _Optional[int] = ..., max_amount_micros: _Optional[int] = ..., outcome: _Optional[_Union[_ledger_pb2.LedgerEntry.Outcome, str]] = ..., reservation_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    entry_number: int
+    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kinds: _Optional[_Iterable[_Union[_ledger_pb2.LedgerEntry.Kind, str]]] = ..., operation: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., min_amount_micros: _Optional[int] = ..., max_amount_micros: _Optional[int] = ..., outcome: _Optional[_Union[_ledger_pb2.LedgerEntry.Outcome, str]] = ..., reservation_id: _Optional[str] = ..., request_id: _Optional[str] = ..., entry_number: _Optional[int] = ...) -> None: ...
 
 class ListLedgerEntriesRequest(_message.Message):
     __slots__ = ("account_id", "filter", "page_size", "page_token")

@@ -8,10 +8,22 @@ from typing import Any
 import pytest
 
 from earmark.domain.states import EntryKind, Outcome, ReservationState
-from earmark.engine.operations import Details
+from earmark.engine.operations import Details, Settlement
 from earmark.ledger import Ledger
+from earmark.ledger.history import read_rows
 from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
-from tests.integration.ledger.stream import NOW, charged, create, digest, element, ended, grant, granted, partition
+from tests.integration.ledger.stream import (
+    NOW,
+    charged,
+    create,
+    digest,
+    element,
+    ended,
+    grant,
+    granted,
+    json_text,
+    partition,
+)
 
 
 @pytest.fixture
@@ -21,7 +33,8 @@ async def filled(ledger: Ledger) -> Ledger:
     for account_id in ("acme", "beta", "gamma"):
         writer = await create(ledger, account_id)
         writer.flushed_seq = (await ledger.partitions.read(writer.partition)).flushed_seq
-        records = [granted(await grant(ledger, account_id, amount=10**9), 1, 10**9)]
+        granting = json_text(Settlement(request_id="granting"))
+        records = [granted(await grant(ledger, account_id, amount=10**9), 1, 10**9, settlement=granting)]
         for number in range(2, 41):
             details = Details(
                 operation=chance.choice(["image", "chat"]),
@@ -61,6 +74,30 @@ FILTERS = [
     (EntryFilter(outcome=Outcome.FAILED, kinds=(EntryKind.CHARGE,)), lambda _: False),
     (EntryFilter(request_id="r7"), lambda entry: entry.request_id == "r7"),
     (EntryFilter(digest=digest("acme", "r7")), lambda entry: entry.account_id == "acme" and entry.request_id == "r7"),
+    (EntryFilter(account_id="acme", request_id="r7"), lambda e: (e.account_id, e.request_id) == ("acme", "r7")),
+    (
+        EntryFilter(account_id="acme", request_id="granting"),
+        lambda e: (e.account_id, e.kind) == ("acme", EntryKind.GRANT),
+    ),
+    (EntryFilter(account_id="acme", entry_number=7), lambda e: (e.account_id, e.entry_number) == ("acme", 7)),
+    (EntryFilter(account_id="acme", entry_number=7, min_amount=10**9), lambda _: False),
+    (
+        EntryFilter(account_id="acme", kinds=(EntryKind.RELEASE, EntryKind.EXPIRED_HOLD, EntryKind.GRANT)),
+        lambda e: e.account_id == "acme" and e.kind is not EntryKind.CHARGE,
+    ),
+    (
+        EntryFilter(account_id="acme", user_id="ann", operation="chat", outcome=Outcome.FAILED, max_amount=5),
+        lambda e: (
+            (e.account_id, e.details.user_id, e.details.operation) == ("acme", "ann", "chat")
+            and e.kind is EntryKind.RELEASE
+        ),
+    ),
+    (
+        EntryFilter(account_id="acme", project_id="q", labels={"a": "1"}, end_time=NOW + 30),
+        lambda e: (
+            (e.account_id, e.details.project_id, e.details.labels.get("a")) == ("acme", "q", "1") and e.time < NOW + 30
+        ),
+    ),
     (EntryFilter(account_id="nobody"), lambda _: False),
     (EntryFilter(account_id="acme", user_id="nobody"), lambda _: False),
 ]
@@ -81,9 +118,29 @@ async def test_filters_select_what_they_say_in_pages_and_in_exports(filled: Ledg
         assert pages == expected[::-1], wanted
 
 
+@pytest.mark.parametrize("oldest", [False, True])
+async def test_a_page_looks_only_so_far_and_says_where_to_go_on(filled: Ledger, oldest: bool) -> None:
+    all_entries = await everything(filled, EntryFilter())
+    for wanted, passes in FILTERS:
+        expected = [entry.position for entry in all_entries if passes(entry)]
+        found: list[EntryPosition] = []
+        following: EntryPosition | None = None
+        for _ in range(200):
+            rows, following = await filled.entries._database.read(
+                lambda connection, wanted=wanted, start=following: read_rows(  # type: ignore[misc]
+                    connection, wanted, 3, start, oldest=oldest, examined=5
+                )
+            )
+            assert len(rows) <= 3
+            found += [EntryPosition(row.time, row.account_key, row.entry_number) for row in rows]
+            if following is None:
+                break
+        assert found == (expected if oldest else expected[::-1]), wanted
+
+
 async def test_an_export_is_of_one_moment(filled: Ledger) -> None:
     export = filled.entries.export(EntryFilter(account_id="acme"), chunk=10)
-    exported = await anext(export)
+    exported = list(await anext(export))
     at = (await filled.partitions.read(partition("acme"))).flushed_seq
     new = element(at + 1, charged("acme", 41, 1, request_id="r41"))
     await filled.flush(partition("acme"), 0, at, [new])

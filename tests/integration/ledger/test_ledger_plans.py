@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from earmark.domain.states import EntryKind
+from earmark.domain.states import EntryKind, Outcome
 from earmark.ledger import Ledger
 from earmark.ledger.models import EntryFilter, EntryPosition
 from tests.integration.ledger.stream import NOW, create, digest, partition
@@ -57,7 +57,24 @@ def plans() -> Iterator[list[str]]:
             lambda ledger: ledger.entries.list(EntryFilter(account_id="acme", digest=digest("acme", "r")), 10),
         ),
         ("entries_by_reservation", lambda ledger: ledger.entries.ended_reservations("acme", None, 10)),
-        ("entries_by_time", lambda ledger: ledger.entries.list(EntryFilter(), 10, EntryPosition(NOW, 1, 1))),
+        *(
+            (index, lambda ledger, wanted=wanted: ledger.entries.list(wanted, 10, EntryPosition(NOW, 1, 1)))
+            for index, wanted in (
+                ("entries_by_account_time", EntryFilter(account_id="acme")),
+                ("entries_by_account_time", EntryFilter(account_id="acme", start_time=1, end_time=NOW)),
+                ("entries_by_account_time", EntryFilter(account_id="acme", labels={"a": "b"})),
+                ("entries_by_account_time", EntryFilter(account_id="acme", min_amount=1, max_amount=9)),
+                ("entries_by_account_time", EntryFilter(account_id="acme", outcome=Outcome.SUCCEEDED)),
+                ("entries_by_operation", EntryFilter(account_id="acme", operation="image", max_amount=9)),
+                ("entries_by_user", EntryFilter(account_id="acme", user_id="ann", operation="image")),
+                ("entries_by_project", EntryFilter(account_id="acme", project_id="p")),
+                ("entries_by_kind", EntryFilter(account_id="acme", outcome=Outcome.FAILED)),
+                ("entries_by_kind", EntryFilter(account_id="acme", kinds=(EntryKind.GRANT, EntryKind.RELEASE))),
+                ("entries_by_request", EntryFilter(account_id="acme", request_id="r")),
+                ("entries_by_time", EntryFilter()),
+                ("entries_by_time", EntryFilter(user_id="ann")),
+            )
+        ),
         ("entries_by_time", lambda ledger: ledger.entries.list(EntryFilter(kinds=(EntryKind.CHARGE,)), 10)),
     ],
 )

@@ -77,46 +77,14 @@ def followers_of(connection: Connection, entry: LedgerEntry) -> list[LedgerEntry
 def entry_by_number(connection: Connection, account_id: str, number: int) -> LedgerEntry:
     """Return an entry by its number.
 
-    The service finds entries by time, so this closes in on the time of the page that holds the number: numbers and
-    times of an account grow together.
-
     Raises:
         CommandError: the account has no such entry, or it is not in SQL yet.
         EarmarkError: the server's refusal.
     """
-    newest = _first_page(connection, account_id, None)
-    last = newest[0].entry_number if newest else 0
-    if not 1 <= number <= last:
-        raise CommandError(f"account {account_id} has no entry {number}: its entries are numbered 1 to {last}")
-    page, early, late = newest, 0, timestamp_micros(newest[0].create_time) + 1
-    while page[-1].entry_number > number:
-        late = timestamp_micros(page[-1].create_time) + 1
-        middle = (early + late) // 2
-        page = _first_page(connection, account_id, middle)
-        while not page or page[0].entry_number < number:
-            if late - middle <= 1:  # More of one instant than a page holds: go through them.
-                return _search_before(connection, account_id, late, number)
-            early, middle = middle, (middle + late) // 2
-            page = _first_page(connection, account_id, middle)
-    return next(entry for entry in page if entry.entry_number == number)
-
-
-def _first_page(connection: Connection, account_id: str, before: int | None) -> list[LedgerEntry]:
     from earmark.v1.ledger_service_pb2 import LedgerFilter, ListLedgerEntriesRequest
 
-    wanted = LedgerFilter()
-    if before is not None:
-        wanted.end_time.FromMicroseconds(before)
-    request = ListLedgerEntriesRequest(account_id=account_id, filter=wanted, page_size=_PAGE)
-    return list(connection.call(connection.ledger.ListLedgerEntries, request).entries)
-
-
-def _search_before(connection: Connection, account_id: str, before: int, number: int) -> LedgerEntry:
-    from earmark.v1.ledger_service_pb2 import LedgerFilter, ListLedgerEntriesRequest
-
-    wanted = LedgerFilter()
-    wanted.end_time.FromMicroseconds(before)
-    request = ListLedgerEntriesRequest(account_id=account_id, filter=wanted, page_size=_PAGE)
-    entries = pages(connection, connection.ledger.ListLedgerEntries, request, "entries")
-    found: LedgerEntry = next(entry for entry in entries if entry.entry_number == number)
+    request = ListLedgerEntriesRequest(account_id=account_id, filter=LedgerFilter(entry_number=number))
+    found: LedgerEntry | None = next(pages(connection, connection.ledger.ListLedgerEntries, request, "entries"), None)
+    if found is None:
+        raise CommandError(f"account {account_id} has no entry {number}")
     return found
