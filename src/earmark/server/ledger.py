@@ -17,6 +17,7 @@ from earmark.ledger.entries import Entries
 from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
 from earmark.server import checks
 from earmark.server.admission import Admission
+from earmark.server.notifications import NotificationAnswers
 from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
 from earmark.server.pricing import CatalogVersions
 from earmark.server.replies import fill_time
@@ -45,9 +46,11 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         requests: Requests,
         catalogs: CatalogVersions,
         reports: ReportAnswers,
+        notifications: NotificationAnswers,
         admission: Admission,
     ) -> None:
         self.admission = admission
+        self._notifications = notifications
         self._reports = reports
         self._entries = entries
         self._catalogs = catalogs
@@ -76,6 +79,13 @@ class LedgerServicer(rpc.LedgerServiceServicer):
         if following is not None:
             response.next_page_token = encode_token(following, query)
         return response
+
+    @unary
+    async def ListNotifications(
+        self, request: pb.ListNotificationsRequest, _context: Context
+    ) -> pb.ListNotificationsResponse:
+        """List a page of alerts, newest first."""
+        return await self._notifications.page(request)
 
     @stream
     async def ExportLedger(

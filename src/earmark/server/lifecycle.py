@@ -25,6 +25,7 @@ from earmark.server.deferral import Deferral
 from earmark.server.ledger import LedgerServicer
 from earmark.server.listeners import Listeners
 from earmark.server.metering import MeteringServicer
+from earmark.server.notifications import NotificationAnswers
 from earmark.server.ports import ServingEngine
 from earmark.server.pricing import Pricing
 from earmark.server.refusals import Refusals
@@ -132,7 +133,15 @@ class SidecarServer:
             CatalogServicer(catalogs, ledger.catalogs, self.admission, clock.now), self._server
         )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            LedgerServicer(ledger.entries, requests, catalogs, reports, self.admission), self._server
+            LedgerServicer(
+                ledger.entries,
+                requests,
+                catalogs,
+                reports,
+                NotificationAnswers(ledger.notifications),
+                self.admission,
+            ),
+            self._server,
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AdminServicer(clock, self.admission), self._server
