@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from earmark.domain.ids import format_reservation_id, reservation_digest
-from earmark.domain.states import GrantKind
-from earmark.engine.results import BalanceView, Done, ReservationView
+from earmark.domain.states import AlertKind, GrantKind
+from earmark.engine.results import BalanceView, Done, ReservationView, Warned
 from earmark.ledger.models import GrantRecord
 from earmark.server.grants import fill_grant, live_grants
 from earmark.server.replies import fill_commit, fill_reserve
@@ -86,6 +88,25 @@ def test_a_commit_says_what_was_charged_and_what_was_not() -> None:
     assert response.reservation.late
     assert response.reservation.request_id == ""
     assert response.notices[0].kind == reservations.Notice.KIND_WOULD_REFUSE
+
+
+def test_notices_say_in_words_what_they_are_about() -> None:
+    warned = (
+        Warned(AlertKind.CRITICAL_BALANCE, 10_000_000),
+        Warned(AlertKind.LIMIT_NEAR, 20_000_000, "daily:3:user:a:b"),
+        Warned(AlertKind.LIMIT_NEAR, 5_000_000, "ever:0:account:"),
+    )
+    response = pb.CommitResponse()
+    fill_commit(response, msgspec.structs.replace(done(view(state=2, settle_time=5)), notices=warned))
+    told = [(notice.kind, notice.threshold_micros, notice.limit_name) for notice in response.notices]
+    assert told[:3] == [
+        (reservations.Notice.KIND_CRITICAL_BALANCE, 10_000_000, ""),
+        (reservations.Notice.KIND_LIMIT_NEAR, 20_000_000, "daily"),
+        (reservations.Notice.KIND_LIMIT_NEAR, 5_000_000, "ever"),
+    ]
+    assert response.notices[0].message.endswith("credits are left, at or below the critical 10")
+    assert response.notices[1].message == "the limit 'daily' of user 'a:b' is almost used up: it allows 20 credits"
+    assert response.notices[2].message == "the limit 'ever' is almost used up: it allows 5 credits"
 
 
 def test_what_was_only_validated_has_no_id() -> None:
