@@ -75,7 +75,7 @@ def overrides(given: pb.SubscriptionOverrides) -> Overrides:
 
 def identity(text: str) -> str:
     """Check and normalise who claims: 1 to 256 characters, of which some are no spaces."""
-    normalised = normalise_identity(checks.name(text, "identity", _MAX_IDENTITY))
+    normalised = normalise_identity(checks.name(text.strip(), "identity", _MAX_IDENTITY))
     if not normalised:
         raise checks.invalid("identity", "is missing: say who claims, for example by a wallet address")
     return normalised

@@ -71,7 +71,7 @@ def give(connection: Connection, call: AdminCall, grant: NewGrant) -> AdminTicke
 
 def renew(connection: Connection, call: AdminCall, renewal: NewRenewal) -> AdminTicket:
     """Record the beginning of a cycle."""
-    return record_renewal(connection, call, renewal)
+    return record_renewal(connection, call, renewal, MAX_PAID_GRANTS)
 
 
 def settle_owed(
