@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from earmark.credits import MAX_MICROS, format_credits
 from earmark.domain.catalog import (
@@ -48,9 +48,8 @@ OUTPUT_TOKENS = "output_tokens"
 CACHED_INPUT_TOKENS = "cached_input_tokens"
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What something costs, in microcredits."""
+class Quote(NamedTuple):
+    """What something costs, in microcredits. A tuple, because one is made for every call."""
 
     min_amount: int
     max_amount: int
