@@ -1,4 +1,4 @@
-"""A sidecar for each credit system; its rows share it, each with accounts of its own."""
+"""A sidecar for each credit system, with a mail server beside it; its rows share it, each with accounts of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from earmark.testing import EarmarkServer
+from tests.acceptance.receivers import WebReceiver, mail_server, web_receiver
 from tests.acceptance.system import System
 
 
@@ -16,10 +17,24 @@ from tests.acceptance.system import System
 def running(preset: str) -> Iterator[System]:
     """Run a sidecar with a preset."""
     with (
-        EarmarkServer(catalog=f"preset:{preset}", replay_window="1h", appendfsync="everysec") as server,
+        mail_server() as inbox,
+        EarmarkServer(
+            catalog=f"preset:{preset}",
+            appendfsync="everysec",
+            smtp_url=inbox.url,
+            smtp_from="earmark@platform.example",
+            webhook_secret="a secret of the platform",
+        ) as server,
         grpc.insecure_channel(server.address) as channel,
     ):
-        yield System(server, channel)
+        yield System(server, channel, inbox)
+
+
+@pytest.fixture
+def webhook() -> Iterator[WebReceiver]:
+    """A web server that keeps what it receives."""
+    with web_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from earmark.v1 import ledger_pb2, metering_service_pb2_grpc, reservation_pb2
 from earmark.v1 import ledger_service_pb2 as ledger
 from earmark.v1 import ledger_service_pb2_grpc as ledger_rpc
 from earmark.v1 import metering_service_pb2 as metering
+from tests.acceptance.receivers import Inbox
 
 __all__ = ["Refusal", "System", "credits", "micros"]
 
@@ -46,9 +47,9 @@ def micros(amount: str | int | Decimal) -> int:
     return int(value)
 
 
-def credits(amount: int) -> Decimal:
-    """Return the credits of an amount of microcredits."""
-    return (Decimal(amount) / _MICROS).normalize() + 0
+def credits(amount: int) -> int | Decimal:
+    """Return the credits of an amount of microcredits; a whole number as an int, so that it reads as one."""
+    return amount // _MICROS if amount % _MICROS == 0 else Decimal(amount) / _MICROS
 
 
 @dataclass(slots=True)
@@ -64,8 +65,9 @@ class Refusal:
 class System:
     """A sidecar, its stubs, and the phrases that the rows need."""
 
-    def __init__(self, server: EarmarkServer, channel: grpc.Channel) -> None:
+    def __init__(self, server: EarmarkServer, channel: grpc.Channel, inbox: Inbox) -> None:
         self.server = server
+        self.inbox = inbox
         self.accounts: Any = accounts_rpc.AccountServiceStub(channel)
         self.admin: Any = admin_rpc.AdminServiceStub(channel)
         self.billing: Any = billing_rpc.BillingServiceStub(channel)
@@ -156,7 +158,7 @@ class System:
         )
         return response
 
-    def available(self, account_id: str) -> Decimal:
+    def available(self, account_id: str) -> int | Decimal:
         """Return what an account has available, in credits."""
         return credits(self.balance(account_id).available_micros)
 
