@@ -7,7 +7,6 @@ still open. One that is not in memory is `CatalogWanted` before the call can be 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -21,13 +20,10 @@ from earmark.server.deferred import CatalogWanted
 
 __all__ = ["CatalogVersions", "Measure", "Price", "Pricing", "unknown_operation"]
 
-_MAX_INSPECTED = 64
-
 _decode_details = msgspec.json.Decoder(Details).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True, gc=False):
     """What is to be priced, checked for form. Usage is sorted by key; None is absence."""
 
     operation: str
@@ -39,8 +35,7 @@ class Measure:
     min_quantity: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True, gc=False):
     """What a Reserve or Charge costs, in microcredits."""
 
     amount: int
@@ -82,7 +77,8 @@ class Pricing:
 
     def __init__(self, catalogs: CatalogVersions) -> None:
         self.catalogs = catalogs
-        self._with_ranges: dict[int, bool] = {}
+        self._inspected: Catalog | None = None
+        self._ranges = False
 
     def price(self, measure: Measure, *, charging: bool) -> Price:
         """Price a Reserve, or a Charge if `charging`.
@@ -184,14 +180,13 @@ class Pricing:
 
     @property
     def may_need_actual(self) -> bool:
-        """Whether a Commit without an actual must be looked at: some operation has a price range."""
+        """Whether a Commit without an actual must be looked at: some operation has, or had, a price range."""
         current = self.catalogs.current
-        if current.version not in self._with_ranges:
-            if len(self._with_ranges) >= _MAX_INSPECTED:
-                self._with_ranges = {version: True for version, ranged in self._with_ranges.items() if ranged}
-            self._with_ranges[current.version] = any(map(_has_range, current.operations.values()))
-        # Ranges of earlier catalogs count too: their reservations may be open.
-        return any(self._with_ranges.values())
+        if current is not self._inspected:
+            self._inspected = current
+            # Ranges of earlier catalogs count too: their reservations may be open.
+            self._ranges = self._ranges or any(map(_has_range, current.operations.values()))
+        return self._ranges
 
     def check_whole(self, version: int, details: str, attributes: Mapping[str, str]) -> None:
         """Check a Commit that says no actual.
