@@ -19,7 +19,7 @@ from earmark.engine.ports import Metering
 from earmark.engine.results import ReservationRead
 from earmark.errors import NotFound, Reason, Unavailable, error
 from earmark.ledger.accounts import Accounts
-from earmark.ledger.billing import Billing
+from earmark.ledger.billing import Billing, seat_check
 from earmark.ledger.models import AccountRecord, AdminTicket, Contacts, NewGrant, Thresholds
 from earmark.server import checks
 from earmark.server.account_forms import (
@@ -172,7 +172,8 @@ class AccountServicer(rpc.AccountServiceServicer):
         request_id = checks.request_id(request.request_id)
         member, role = user_id(request.user_id), member_role(request.role)
         content = content_of("AddMember", (member, role))
-        ticket = await self._accounts.add_member(account_id, request_id, content, member, role)
+        admit = seat_check(self._catalogs.current.plans)
+        ticket = await self._accounts.add_member(account_id, request_id, content, member, role, admit=admit)
         response = pb.AddMemberResponse(replayed=ticket.replayed)
         fill_account(response.account, await self._configured(ticket))
         return response
