@@ -179,7 +179,7 @@ def test_a_charge_stands_in_the_ledger_and_is_explained(shell: Shell, client: Cl
     assert "10 credits were granted" in shell("ledger", "explain", f"story/{second['entry_number']}").out
     beyond = shell("ledger", "explain", "story/99")
     assert beyond.status == 1
-    assert "numbered 1 to 4" in beyond.err
+    assert "has no entry 99" in beyond.err
 
     def numbers(*filters: str) -> list[int]:
         return [one["entry_number"] for one in shell("ledger", "list", "story", *filters, "--json").json]
@@ -219,6 +219,40 @@ def test_a_charge_stands_in_the_ledger_and_is_explained(shell: Shell, client: Cl
     assert adjusted["grant"]["kind"] == "KIND_ADJUSTMENT"
     too_much = shell("account", "adjust", "story", "0.3", "--reservation", charged["reservation_id"])
     assert "ADJUSTMENT_EXCEEDS_CHARGE" in too_much.err
+
+
+def test_reports_from_the_shell(shell: Shell, client: Client) -> None:
+    shell("account", "create", "sums", "--grant", "10", "--kind", "free", "--time-zone", "Asia/Kathmandu")
+    for user, amount in (("ann", "2"), ("bob", "0.5")):
+        with client.reserve("sums", amount=amount, operation="image", user_id=user):
+            pass
+    entries_of(shell, "sums", 3)
+
+    report = shell("report", "usage", "sums", "--group-by", "user,day", "--format", "json").json
+    assert [(row["user_id"], row["charged_micros"]) for row in report["rows"]] == [("ann", 2_000_000), ("bob", 500_000)]
+    assert report["rows"][0]["start_time"].endswith("T18:15:00.000000Z")
+    assert report["total"]["succeeded_count"] == 2
+    table = shell("report", "usage", "sums", "--group-by", "user", "--order-by", "key", "--limit", "1")
+    assert "ann" in table.out
+    assert "bob" not in table.out
+    assert "2.5" in table.out.splitlines()[-1]
+    assert "2 rows" in table.err
+    header, row = shell("report", "usage", "sums", "--operation", "image", "--format", "csv").out.splitlines()
+    assert header.startswith("operation,charged_micros,")
+    assert row.startswith("image,2500000,0,2,0,0,2,0")
+
+    lines = shell("report", "monthly", "sums", "--format", "csv").out.splitlines()
+    assert lines[1:] == [f"{name},0,10000000,2500000,0,0,0,7500000" for name in ("free", "all free")] + [
+        "all purchased,0,0,0,0,0,0,0",
+        "all subscription,0,0,0,0,0,0,0",
+        "total,0,10000000,2500000,0,0,0,7500000",
+    ]
+    assert "7.5" in shell("report", "monthly", "sums").out.splitlines()[-1]
+    past = shell("report", "monthly", "sums", "--to", "2020-01-31", "--format", "json").json
+    assert (past["start_time"], past["kinds"]) == ("2019-12-31T18:15:00.000000Z", [])
+    refused = shell("report", "usage", "sums", "--group-by", "moon")
+    assert refused.status == 2
+    assert "moon" in refused.err
 
 
 def test_reservations_from_the_shell(shell: Shell, client: Client) -> None:

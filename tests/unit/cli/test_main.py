@@ -40,6 +40,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
         ("serve",), ("demo",), ("account", "create"), ("account", "show"), ("account", "list"), ("account", "grant"),
         ("account", "adjust"), ("account", "suspend"), ("reservation", "list"), ("reservation", "show"),
         ("reservation", "release"), ("ledger", "list"), ("ledger", "export"), ("ledger", "explain"), ("reconcile",),
+        ("report", "usage"), ("report", "monthly"),
         ("health",), ("proto", "export"), ("db", "upgrade"),
     }  # fmt: skip
     assert contract <= set(leaves())
