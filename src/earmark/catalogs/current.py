@@ -101,12 +101,16 @@ class Catalogs:
 
         Raises:
             Unavailable: STORE_UNAVAILABLE.
-            InvalidCatalog: this release cannot read it: a newer one has applied it.
+            InvalidRequest: INVALID_CATALOG: this release cannot read it: a newer one has applied it.
         """
         latest = await self._versions.latest_version()
         if latest:
-            catalog = await self.get(latest)
-            assert catalog is not None
+            try:
+                catalog = await self.require(latest)
+            except InvalidCatalog as problem:
+                # To start without prices would be worse than not to start.
+                message = f"this release cannot read version {latest} of the catalog: {problem}"
+                raise error(Reason.INVALID_CATALOG, message, {"version": latest}) from None
             self._put_in_force(catalog)
         self._task = asyncio.get_running_loop().create_task(self._follow())
 

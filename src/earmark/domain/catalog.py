@@ -91,7 +91,7 @@ class FreePrice:
 
 @dataclass(frozen=True, slots=True)
 class PerUnitPrice:
-    """`amount` for each `step` units of a count, at least `minimum` for each unit of quantity that was asked for."""
+    """`amount` for each `step` units of a count, at least `minimum` for a call whose count is above zero."""
 
     amount: int
     step: int = 1
