@@ -121,7 +121,7 @@ async def test_a_catalog_of_a_newer_release_leaves_the_last_one_in_force(ledger:
     await ledger.catalogs.install("operations: {}\nof_tomorrow: 1\n", "", "", "")
     await catalogs.refresh()
     assert catalogs.current.version == 1
-    with pytest.raises(EarmarkError, match="cannot read version 2 of the catalog: .*of_tomorrow: is unknown"):
+    with pytest.raises(EarmarkError, match=r"cannot read version 2 of the catalog: .*of_tomorrow: is unknown"):
         await Catalogs(ledger.catalogs).start()
     await catalogs.apply(document(3))
     assert [catalog.version for catalog in changes] == [1, 3]
