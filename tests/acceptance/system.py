@@ -17,23 +17,26 @@ from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
+from google.protobuf import field_mask_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
 from earmark.testing import EarmarkServer
+from earmark.v1 import account_pb2, catalog_pb2, ledger_pb2, metering_service_pb2_grpc, reservation_pb2
 from earmark.v1 import account_service_pb2 as accounts
 from earmark.v1 import account_service_pb2_grpc as accounts_rpc
 from earmark.v1 import admin_service_pb2 as admin
 from earmark.v1 import admin_service_pb2_grpc as admin_rpc
 from earmark.v1 import billing_service_pb2 as billing
 from earmark.v1 import billing_service_pb2_grpc as billing_rpc
+from earmark.v1 import catalog_service_pb2 as catalog
 from earmark.v1 import catalog_service_pb2_grpc as catalog_rpc
-from earmark.v1 import ledger_pb2, metering_service_pb2_grpc, reservation_pb2
 from earmark.v1 import ledger_service_pb2 as ledger
 from earmark.v1 import ledger_service_pb2_grpc as ledger_rpc
 from earmark.v1 import metering_service_pb2 as metering
 from tests.acceptance.receivers import Inbox
 
-__all__ = ["Refusal", "System", "credits", "micros"]
+__all__ = ["Refusal", "System", "balanced", "credits", "micros", "timestamp"]
 
 _MICROS = 1_000_000
 _SECONDS = 30
@@ -50,6 +53,20 @@ def micros(amount: str | int | Decimal) -> int:
 def credits(amount: int) -> int | Decimal:
     """Return the credits of an amount of microcredits; a whole number as an int, so that it reads as one."""
     return amount // _MICROS if amount % _MICROS == 0 else Decimal(amount) / _MICROS
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a moment for a request."""
+    time = Timestamp()
+    time.FromDatetime(moment.astimezone(UTC).replace(tzinfo=None))
+    return time
+
+
+def balanced(line: ledger.SummaryLine) -> bool:
+    """Whether what came is what went and what is left."""
+    came = line.carried_in_micros + line.allocated_micros
+    went = line.consumed_micros + line.expired_micros + line.voided_micros + line.repaid_micros
+    return came == went + line.remaining_micros
 
 
 @dataclass(slots=True)
@@ -97,7 +114,7 @@ class System:
         """Move the store's time to a moment or by `days=`, `hours=`, …; return it when everything due has happened."""
         request = admin.MoveClockRequest()
         if to is not None:
-            request.time.FromDatetime(to.astimezone(UTC).replace(tzinfo=None))
+            request.time.CopyFrom(timestamp(to))
         else:
             request.by.FromTimedelta(timedelta(**by))
         return _moment(self.admin.MoveClock(request, timeout=_SECONDS).time)
@@ -131,7 +148,7 @@ class System:
         return {"account_id": account_id, "request_id": self.id(), "operation": operation, **fields}
 
     def commit(
-        self, held: metering.ReserveResponse, amount: str | int | None = None, **fields: Any
+        self, held: metering.ReserveResponse, amount: str | int | Decimal | None = None, **fields: Any
     ) -> metering.CommitResponse:
         """Commit a reservation."""
         if amount is not None:
@@ -214,6 +231,70 @@ class System:
     def wait_flushed(self) -> None:
         """Return when everything that has settled is in SQL: that is when a move of the clock returns."""
         self.move(seconds=0.001)
+
+    def summary(
+        self, account_id: str, start: datetime, end: datetime | None = None
+    ) -> ledger.GetMonthlySummaryResponse:
+        """Return what came, went and is left in a range; until now by default."""
+        self.wait_flushed()
+        request = ledger.GetMonthlySummaryRequest(account_id=account_id, start_time=timestamp(start))
+        if end is not None:
+            request.end_time.CopyFrom(timestamp(end))
+        response: ledger.GetMonthlySummaryResponse = self.ledger.GetMonthlySummary(request, timeout=_SECONDS)
+        return response
+
+    def usage(
+        self, account_id: str, *group_by: ledger.GetUsageReportRequest.GroupBy, **fields: Any
+    ) -> ledger.GetUsageReportResponse:
+        """Return a usage report of the last two hours and the day before them, unless the fields say otherwise."""
+        self.wait_flushed()
+        fields.setdefault("start_time", timestamp(self.now() - timedelta(hours=26)))
+        request = ledger.GetUsageReportRequest(account_id=account_id, group_by=group_by, **fields)
+        response: ledger.GetUsageReportResponse = self.ledger.GetUsageReport(request, timeout=_SECONDS)
+        return response
+
+    def notifications(self, account_id: str) -> Sequence[ledger.Notification]:
+        """Return an account's alerts, newest first, once those of what has settled are there."""
+        self.wait_flushed()
+        request = ledger.ListNotificationsRequest(account_id=account_id, page_size=1_000)
+        return list(self.ledger.ListNotifications(request, timeout=_SECONDS).notifications)
+
+    def estimate(self, account_id: str, *items: metering.EstimateItem, **fields: Any) -> metering.EstimateResponse:
+        """Estimate items."""
+        request = metering.EstimateRequest(account_id=account_id, items=items, **fields)
+        response: metering.EstimateResponse = self.metering.Estimate(request, timeout=_SECONDS)
+        return response
+
+    def packs(self, method: str = "") -> dict[str, catalog_pb2.Pack]:
+        """Return the packs as they are sold now, by id, in their order."""
+        response = self.catalog.ListPacks(catalog.ListPacksRequest(method=method), timeout=_SECONDS)
+        return {pack.pack_id: pack for pack in response.packs}
+
+    def plans(self) -> dict[str, catalog_pb2.Plan]:
+        """Return the plans by id, in their order."""
+        response = self.catalog.ListPlans(catalog.ListPlansRequest(), timeout=_SECONDS)
+        return {plan.plan_id: plan for plan in response.plans}
+
+    def prices(self) -> dict[str, catalog_pb2.OperationPrice]:
+        """Return the action matrix by operation, in its order."""
+        response = self.catalog.ListPrices(catalog.ListPricesRequest(), timeout=_SECONDS)
+        return {price.operation: price for price in response.prices}
+
+    def add_member(
+        self, account_id: str, user_id: str, role: account_pb2.Member.Role = account_pb2.Member.ROLE_MEMBER
+    ) -> None:
+        """Let a user spend an account's credits."""
+        request = accounts.AddMemberRequest(account_id=account_id, request_id=self.id(), user_id=user_id, role=role)
+        self.accounts.AddMember(request, timeout=_SECONDS)
+
+    def update(self, account_id: str, *paths: str, **fields: Any) -> None:
+        """Change fields of an account."""
+        request = accounts.UpdateAccountRequest(
+            account=account_pb2.Account(account_id=account_id, **fields),
+            update_mask=field_mask_pb2.FieldMask(paths=paths),
+            request_id=self.id(),
+        )
+        self.accounts.UpdateAccount(request, timeout=_SECONDS)
 
     @contextmanager
     def refused(self, reason: str) -> Iterator[Refusal]:

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from earmark.v1 import account_pb2, grant_pb2, ledger_pb2, reservation_pb2
 from earmark.v1 import account_service_pb2 as accounts
-from earmark.v1 import catalog_service_pb2 as catalog
 from earmark.v1 import ledger_service_pb2 as ledger
-from tests.acceptance.system import System, credits, micros
+from tests.acceptance.system import System, balanced, credits, micros, timestamp
 from tests.support.waiting import wait_until_sync
 
 FREE, PURCHASE = grant_pb2.Grant.KIND_FREE, grant_pb2.Grant.KIND_PURCHASE
 ENTRY = ledger_pb2.LedgerEntry
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    time = Timestamp()
-    time.FromDatetime(moment.astimezone(ZoneInfo("UTC")).replace(tzinfo=None))
-    return time
-
-
-def summary(
-    monthly: System, account_id: str, start: datetime, end: datetime | None = None
-) -> ledger.GetMonthlySummaryResponse:
-    monthly.wait_flushed()
-    request = ledger.GetMonthlySummaryRequest(account_id=account_id, start_time=timestamp(start))
-    if end is not None:
-        request.end_time.CopyFrom(timestamp(end))
-    response: ledger.GetMonthlySummaryResponse = monthly.ledger.GetMonthlySummary(request, timeout=30)
-    return response
-
-
-def balanced(line: ledger.SummaryLine) -> bool:
-    came = line.carried_in_micros + line.allocated_micros
-    went = line.consumed_micros + line.expired_micros + line.voided_micros + line.repaid_micros
-    return came == went + line.remaining_micros
 
 
 def test_monthly_free(monthly: System) -> None:
@@ -66,7 +40,7 @@ def test_monthly_free(monthly: System) -> None:
 def test_packs(monthly: System) -> None:
     """2,500 for $25, never expiring; free credits first; one action may use both."""
     monthly.move_to_month_start()
-    (pack,) = monthly.catalog.ListPacks(catalog.ListPacksRequest(), timeout=30).packs
+    (pack,) = monthly.packs().values()
     assert credits(pack.credits_micros) == 2_500
     assert [(price.method, Decimal(price.amount)) for price in pack.prices] == [("USD", Decimal(25))]
     account = monthly.account()
@@ -84,14 +58,13 @@ def test_packs(monthly: System) -> None:
 
 def test_matrix(monthly: System) -> None:
     """The action matrix can be listed for the help page."""
-    prices = monthly.catalog.ListPrices(catalog.ListPricesRequest(), timeout=30).prices
-    matrix = {price.operation: price for price in prices}
+    matrix = monthly.prices()
     assert {"translation", "background-removal", "enhancement"} < set(matrix)
     assert credits(matrix["text-to-image"].max_micros) == 8
     assert credits(matrix["erase"].max_micros) == 7
     assert credits(matrix["upscale"].max_micros) == 0
     assert matrix["text-to-image"].text == "8 credits per image"
-    assert all(price.display_name and price.text for price in prices)
+    assert all(price.display_name and price.text for price in matrix.values())
     account = monthly.account()
     for operation, price in matrix.items():
         before = monthly.available(account)
@@ -126,14 +99,11 @@ def test_alerts(monthly: System) -> None:
         thresholds=account_pb2.Thresholds(low_balance_micros=micros(100)),
     )
     monthly.charge(account, amount="1399")
-    above = monthly.ledger.ListNotifications(ledger.ListNotificationsRequest(account_id=account), timeout=30)
-    assert not above.notifications
+    assert not monthly.notifications(account)
     at_the_limit = monthly.charge(account, amount="1")
     assert [notice.kind for notice in at_the_limit.notices] == [reservation_pb2.Notice.KIND_LOW_BALANCE]
     monthly.charge(account, amount="1")  # once for each crossing
-    monthly.wait_flushed()
-    listed = monthly.ledger.ListNotifications(ledger.ListNotificationsRequest(account_id=account), timeout=30)
-    (low,) = listed.notifications
+    (low,) = monthly.notifications(account)
     assert low.kind == ledger.Notification.KIND_LOW_BALANCE
     assert credits(low.threshold_micros) == 100
     assert credits(low.balance_micros) == 100
@@ -177,19 +147,19 @@ def test_summary(monthly: System) -> None:
     second = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     monthly.charge(account, amount="100")
     monthly.reserve(account, amount="30", ttl=timedelta(hours=2))
-    month = summary(monthly, account, start, second)
+    month = monthly.summary(account, start, second)
     free, purchased = month.free, month.purchased
     assert (credits(free.carried_in_micros), credits(free.allocated_micros)) == (0, 1_540)
     assert (credits(free.consumed_micros), credits(free.voided_micros), credits(free.expired_micros)) == (1_500, 40, 0)
     assert credits(purchased.allocated_micros) == 2_500
     assert (credits(purchased.consumed_micros), credits(purchased.remaining_micros)) == (100, 2_400)
-    following = summary(monthly, account, second)
+    following = monthly.summary(account, second)
     assert credits(following.purchased.carried_in_micros) == 2_400
     assert credits(following.free.carried_in_micros) == 0  # never carried forward
     assert credits(following.free.allocated_micros) == 1_500
     assert credits(following.free.consumed_micros) == 100
     assert credits(following.free.remaining_micros) == 1_400  # the open hold's 30 included
-    odd = summary(monthly, account, start + timedelta(hours=12, minutes=7, seconds=3), first)
+    odd = monthly.summary(account, start + timedelta(hours=12, minutes=7, seconds=3), first)
     for report in (month, following, odd):
         for line in (report.total, report.free, report.purchased, report.subscription, *report.kinds):
             assert balanced(line)
