@@ -307,13 +307,23 @@ async def test_charges_that_come_near_a_limit_are_told_once_and_again_at_the_lim
     await bank.commit("image-2", 15)
     await bank.charge("image-3", 5, limits=[daily])
     await bank.charge("image-4", 10, limits=[daily])
+    await bank.charge("free-1", 0, limits=[daily])
     alerts = [entry.alerts for entry in await bank.entries(EntryKind.CHARGE)]
     assert alerts == [
         (),
         (Alert(AlertKind.LIMIT_NEAR, 80, DAILY, 100, 915),),
         (),
         (Alert(AlertKind.LIMIT_NEAR, 100, DAILY, 100, 900),),
+        (),
     ]
+
+
+async def test_what_stands_at_the_mark_exactly_has_been_told(bank: Bank) -> None:
+    await bank.grant(1000)
+    daily = await limit(bank, 100, near=80)
+    await bank.charge("image-1", 80, limits=[daily])
+    await bank.charge("image-2", 5, limits=[daily])
+    assert [len(entry.alerts) for entry in await bank.entries(EntryKind.CHARGE)] == [1, 0]
 
 
 async def test_one_charge_may_reach_both(bank: Bank) -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from earmark.engine.operations import ConfirmFlush, Operation, ReadBalance, RenewLease
 from earmark.engine.redis.store import RedisStore, StoreOptions
 from earmark.engine.results import Again, BalanceRead, Result
+from tests.property.counters import counters_of_engine, counters_of_oracle
 from tests.property.intents import ACCOUNTS, HOUR, MINUTE, TryReserve
 from tests.property.machine import MACHINES, Driver, Everything
 from tests.support.engine import SharedEngine
@@ -52,6 +53,7 @@ def side_by_side(machine: type[Driver], engine: SharedEngine, runner: asyncio.Ru
             self.seq = len(self.store.stream)
             assert (reply.seq, reply.due_left) == (self.seq, self.store.due_left)
             assert reply.flushed == self.store.partition.flushed
+            assert await counters_of_engine(self.redis) == counters_of_oracle(self.store), "the counters differ"
             return results
 
         def teardown(self) -> None:
