@@ -80,6 +80,7 @@ class CycleJob:
         self._metrics = metrics
         self._held = held_partitions
         self._options = options or CycleOptions()
+        self._failing: set[str] = set()
         self._repaired = -self._options.repair_seconds
         self._checked = 0
         self._checked_for: tuple[int, tuple[int, ...] | None] = (0, None)
@@ -112,11 +113,14 @@ class CycleJob:
         done = 0
         while True:
             catalog = self._catalogs.current
-            renewed = await self._ledger.billing.renew_due(catalog, self._options.accounts, partitions)
-            for each in renewed:
-                if each.failure is not None:
-                    _log.error("an account cannot be renewed", account_id=each.account_id, exc_info=each.failure)
-            moved = [each for each in renewed if each.tickets]
+            # Those that cannot be renewed stay due: they must not hide the others.
+            limit = self._options.accounts + len(self._failing)
+            renewed = await self._ledger.billing.renew_due(catalog, limit, partitions)
+            moved = [each for each in renewed if each.failure is None]
+            failing = {each.account_id: each.failure for each in renewed if each.failure is not None}
+            for account_id in failing.keys() - self._failing:
+                _log.error("an account cannot be renewed", account_id=account_id, exc_info=failing[account_id])
+            self._failing = set(failing)
             if not moved:
                 return done
             cycles = sum(each.cycles for each in moved)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import update
 
 from earmark.catalogs import parse_catalog
 from earmark.domain.catalog import Catalog
@@ -20,6 +21,7 @@ from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.relay import relay_account
 from earmark.ledger.billing import Billing, SubscriptionOutcome, SubscriptionState
 from earmark.ledger.models import NewAccount
+from earmark.ledger.tables import accounts
 from tests.integration.billing.catalog import CATALOG
 from tests.support.stack import CONTENT, CREDIT, Stack, open_stack
 
@@ -248,3 +250,31 @@ async def test_a_plan_that_left_the_catalog_goes_on(shop: Shop) -> None:
     assert await shop.available("acme") == 40
     with pytest.raises(EarmarkError, match="no plan 'basic'"):
         await shop.billing.change_plan("acme", "c", CONTENT, shop.catalogs.current, "basic")
+
+
+async def test_cycles_without_credits_go_on_too(shop: Shop) -> None:
+    shop.catalogs = Installed(CATALOG.replace("credits: 30, validity: cycle, confirmed_renewal: true", "credits: 0"))
+    await shop.account("acme")
+    await shop.subscribe("acme", "paid")
+    await shop.stack.store.move_clock(100 * DAY)
+    await shop.stack.balance("nobody")
+    assert await shop.job().run_once() == 1
+    assert await shop.job().run_once() == 0
+    assert (await shop.billing.subscription("acme")).cycle == 4
+    assert await shop.granted("acme") == []
+
+
+async def test_one_account_that_cannot_be_renewed_keeps_nobody_else(shop: Shop) -> None:
+    for name in ("broken", "sound"):
+        await shop.account(name)
+        await shop.subscribe(name, "basic")
+    await shop.stack.ledger._database.write(
+        lambda connection: connection.execute(
+            update(accounts).where(accounts.c.account_id == "broken").values(time_zone="Nowhere/AtAll")
+        )
+    )
+    await shop.stack.store.move_clock(32 * DAY)
+    await shop.stack.balance("nobody")
+    assert await shop.job().run_once() == 1
+    assert await shop.available("sound") == 40
+    assert await shop.available("broken") == 20

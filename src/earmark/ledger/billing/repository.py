@@ -396,6 +396,6 @@ def _renew_due(
         except (LookupError, TypeError, ValueError, RuntimeError) as failure:
             renewed.append(Renewed(account.account_id, 0, (), failure))
             continue
-        if tickets:
+        if after is not subscription:
             renewed.append(Renewed(account.account_id, after.cycle - subscription.cycle, tuple(tickets)))
     return renewed

@@ -104,7 +104,7 @@ def advance(
 
     The cycle moves in the transaction that records its credits, so that whoever comes second finds nothing due.
     """
-    tickets: list[AdminTicket] = []
+    found, tickets = subscription, list[AdminTicket]()
     for _ in range(_CYCLES_AT_ONCE):
         moves = subscription.state in (SubscriptionState.ACTIVE, SubscriptionState.CANCELLING)
         if not moves or not subscription.cycle_end or subscription.cycle_end > now:
@@ -125,7 +125,7 @@ def advance(
         start, number = subscription.cycle_end, subscription.cycle + 1
         subscription, begun = _begin_cycle(connection, account, subscription, catalog, number, start, start, now)
         tickets += begun
-    if tickets:
+    if subscription is not found:
         save_subscription(connection, subscription)
     return subscription, tickets
 
