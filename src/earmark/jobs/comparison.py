@@ -7,12 +7,27 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from earmark.domain.limits import limit_name
 from earmark.domain.states import EntryKind
 from earmark.engine.records import StreamRecord
-from earmark.engine.redis.packed import GRANT_STRIDE, PackedAccount
+from earmark.engine.redis.packed import GRANT_STRIDE, PackedAccount, PackedCounter
 from earmark.ledger.models import AccountProjection
 
-__all__ = ["Difference", "Holds", "ResidentAccount", "compare_holds", "compare_with_ledger", "check_document"]
+__all__ = [
+    "Difference",
+    "Holds",
+    "ResidentAccount",
+    "Window",
+    "check_document",
+    "compare_counters",
+    "compare_holds",
+    "compare_with_ledger",
+    "differences",
+    "windows_of",
+]
+
+Window = tuple[str, int]
+"""A limit's key and the start of the window."""
 
 _FIRST_UNNUMBERED = 20
 _REMAINING, _HELD = 5, 6
@@ -98,7 +113,7 @@ def compare_with_ledger(
     for record in records:
         if not expected.has(record) and not _is_later(record, document):
             expected.apply(record)
-    checks = {
+    checks: dict[str, tuple[int, int]] = {
         "entry number": (document.entry_number, expected.entry_number),
         "admin_seq": (document.admin_seq, expected.admin_seq),
         "granted": (document.granted, expected.granted),
@@ -106,11 +121,54 @@ def compare_with_ledger(
         "expired": (document.expired, expected.expired),
         "voided": (document.voided, expected.voided),
         "debt": (document.debt, expected.debt),
+        "room for what is carried over": (document.carry_room, expected.carry_room),
     }
+    if document.admin_seq == projection.applied_admin_seq:
+        # Otherwise records on their way change it, which do not say how.
+        checks |= {
+            name.replace("_", " "): (getattr(document, name), getattr(projection.configuration, name))
+            for name in projection.configuration.__struct_fields__
+        }
     in_redis = {number: left + held for number, left, held in account.grants() if left or held}
     for number in sorted(in_redis.keys() | {number for number, left in expected.left.items() if left}):
         checks[f"left of g{number}"] = (in_redis.get(number, 0), expected.left.get(number, 0))
     return {what: pair for what, pair in checks.items() if pair[0] != pair[1]}
+
+
+def windows_of(projection: AccountProjection, records: Iterable[StreamRecord]) -> set[Window]:
+    """Return the limit windows that SQL and the stream know of an account."""
+    return {(counter.key, counter.start) for counter in projection.counters} | {
+        (use.key, use.start) for record in records for use in record.windows
+    }
+
+
+def compare_counters(
+    account: ResidentAccount,
+    counters: Mapping[Window, PackedCounter],
+    projection: AccountProjection,
+    records: Iterable[StreamRecord],
+    now: int,
+) -> dict[str, tuple[int, int]]:
+    """Return where the counters of limits, read at the account's version, do not say what SQL and the stream say.
+
+    Only windows that have not ended at `now` count: the others are on their way out, here and there.
+    """
+    document = account.document
+    ends = {(counter.key, counter.start): counter.end for counter in projection.counters}
+    charged = {(counter.key, counter.start): counter.used for counter in projection.counters}
+    for record in records:
+        if record.entry_number > projection.entry_number and not _is_later(record, document):
+            for use in record.windows:
+                window = use.key, use.start
+                ends[window] = use.end
+                charged[window] = charged.get(window, 0) + use.amount
+    found = {}
+    for window, end in sorted(ends.items()):
+        counter = counters.get(window)
+        in_redis = counter.charged if counter is not None and counter.generation == document.generation else 0
+        if end > now and in_redis != charged.get(window, 0):
+            found[f"charged of the limit {limit_name(window[0])}"] = (in_redis, charged.get(window, 0))
+    return found
 
 
 def compare_holds(account: ResidentAccount, holds: Holds) -> dict[str, tuple[int, int]]:
@@ -143,6 +201,7 @@ class _Expected:
         self.expired = projection.expired
         self.voided = projection.voided
         self.debt = projection.debt
+        self.carry_room = projection.carry_room
         self.left = {grant.number: grant.remaining for grant in projection.grants}
 
     def has(self, record: StreamRecord) -> bool:
@@ -154,6 +213,8 @@ class _Expected:
         # Were one missing, the number would stay behind that of Redis, or the sums would.
         self.entry_number += record.kind < _FIRST_UNNUMBERED
         self.admin_seq = max(self.admin_seq, record.admin_seq)
+        if record.carry_room >= 0:
+            self.carry_room = record.carry_room
         match record.kind:
             case EntryKind.CHARGE:
                 self.charged += record.amount

@@ -10,7 +10,7 @@ killed can be compared too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time_ns
 
@@ -23,12 +23,15 @@ from earmark.jobs.comparison import (
     Holds,
     ResidentAccount,
     check_document,
+    compare_counters,
     compare_holds,
     compare_with_ledger,
     differences,
+    windows_of,
 )
 from earmark.jobs.residents import Residents, StreamRecords
 from earmark.ledger.database import Ledger
+from earmark.ledger.models import AccountProjection
 
 __all__ = ["Difference", "OnProgress", "ReconciliationReport", "reconcile"]
 
@@ -168,6 +171,36 @@ class _Partition:
                 )
             if found:
                 differing[account_id] = found
+        for account_id, found in (await self._compare_counters(residents, projections, stream)).items():
+            differing.setdefault(account_id, []).extend(found)
+        return differing
+
+    async def _compare_counters(
+        self,
+        residents: Mapping[str, ResidentAccount],
+        projections: Mapping[str, AccountProjection],
+        stream: StreamRecords,
+    ) -> dict[str, list[Difference]]:
+        """Compare what limits counted, of the accounts that stand still meanwhile."""
+        windows = {
+            account_id: windows_of(projections[account_id], stream.of(account_id))
+            for account_id in residents.keys() & projections.keys()
+        }
+        limited = [account_id for account_id, some in windows.items() if some]
+        if not limited:
+            return {}
+        counters = await self._residents.counters(windows)
+        after = await self._residents.read(limited)
+        now = self._store.now()
+        differing = {}
+        for account_id in limited:
+            account, later = residents[account_id], after.get(account_id)
+            if later is not None and later.document.version == account.document.version:
+                found = compare_counters(
+                    account, counters.get(account_id, {}), projections[account_id], stream.of(account_id), now
+                )
+                if found:
+                    differing[account_id] = differences(account_id, self._number, found)
         return differing
 
     async def _persisting(self, suspects: list[str]) -> list[Difference]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from earmark.domain.states import ReservationState
 from earmark.engine.records import StreamRecord
-from earmark.engine.redis.packed import decode_account, decode_reservation, decode_tail
+from earmark.engine.redis.packed import (
+    PackedCounter,
+    counter_field,
+    decode_account,
+    decode_counter,
+    decode_reservation,
+    decode_tail,
+)
 from earmark.engine.redis.scripts import holds_script
 from earmark.engine.redis.store import RedisStore
-from earmark.jobs.comparison import Holds, ResidentAccount
+from earmark.jobs.comparison import Holds, ResidentAccount, Window
 
 __all__ = ["Residents", "StreamRecords"]
 
@@ -49,6 +56,18 @@ class Residents:
             for account_id, document, tail in zip(account_ids, packed[::2], packed[1::2], strict=True)
             if document
         }
+
+    async def counters(self, windows: Mapping[str, Iterable[Window]]) -> dict[str, dict[Window, PackedCounter]]:
+        """Return the counters of limits in these windows, by account, at one moment."""
+        wanted = [(account_id, window) for account_id, some in windows.items() for window in some]
+        found: dict[str, dict[Window, PackedCounter]] = defaultdict(dict)
+        if wanted:
+            fields = [counter_field(account_id, *window) for account_id, window in wanted]
+            packed = await self._store.command("HMGET", self._keys.counters, *fields)
+            for (account_id, window), counter in zip(wanted, packed, strict=True):
+                if counter:
+                    found[account_id][window] = decode_counter(counter)
+        return found
 
     async def holds(self) -> dict[str, Holds]:
         """Return the open reservations by account. Exact for accounts whose version stays the same meanwhile."""

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, select, text
 
 from earmark.domain.ids import ReservationDigest
 from earmark.domain.states import EntryKind, ReservationState
-from earmark.engine.operations import Counter, LoadAccount, RestoreReservation
+from earmark.engine.operations import LoadAccount, RestoreReservation
 from earmark.engine.records import WindowUse
 from earmark.ledger.administration import decode_operation
 from earmark.ledger.connections import Database
+from earmark.ledger.counters import open_counters
 from earmark.ledger.models import AdminOperation
 from earmark.ledger.stores import read_position
 from earmark.ledger.tables import (
@@ -24,12 +25,8 @@ from earmark.ledger.tables import (
     grants,
     members,
 )
-from earmark.ledger.tables.limits import limit_counters
 
 __all__ = ["SqlArchive"]
-
-_CLOCK_SLACK = 60_000_000
-"""Our clock may be ahead of Redis's: counters that ended within this are brought too, and end there at once."""
 
 _windows_of = msgspec.json.Decoder(tuple[WindowUse, ...]).decode
 
@@ -49,8 +46,8 @@ class SqlArchive:
 
     async def read_account(self, account_id: str, partition: int) -> tuple[int, LoadAccount | None]:
         """Return the flushed position, and the account as flushed entries and applied administration confirm it."""
-        ending = self._clock() - _CLOCK_SLACK
-        return await self._database.read(lambda connection: _read_account(connection, account_id, partition, ending))
+        now = self._clock()
+        return await self._database.read(lambda connection: _read_account(connection, account_id, partition, now))
 
     async def read_reservation(
         self, account_id: str, digest: ReservationDigest, partition: int
@@ -84,9 +81,7 @@ def _flushed(connection: Connection, partition: int) -> int:
     return position.flushed_seq
 
 
-def _read_account(
-    connection: Connection, account_id: str, partition: int, ending: int
-) -> tuple[int, LoadAccount | None]:
+def _read_account(connection: Connection, account_id: str, partition: int, now: int) -> tuple[int, LoadAccount | None]:
     flushed = _flushed(connection, partition)
     query = select(account_totals).join_from(accounts, account_totals).where(accounts.c.account_id == account_id)
     totals = connection.execute(query).one_or_none()
@@ -140,18 +135,8 @@ def _read_account(
         cycle_seq=totals.cycle_seq,
         carry_room=totals.carry_room,
         carry_kinds=totals.carry_kinds,
-        counters=_counters(connection, totals.account_key, ending),
+        counters=open_counters(connection, [totals.account_key], now)[totals.account_key],
     )
-
-
-def _counters(connection: Connection, account_key: int, ending: int) -> tuple[Counter, ...]:
-    """Return the account's limit counters whose window ends later than `ending`."""
-    query = (
-        select(limit_counters.c.key, limit_counters.c.start_time, limit_counters.c.end_time, limit_counters.c.used)
-        .where(limit_counters.c.account_key == account_key, limit_counters.c.end_time > ending)
-        .order_by(limit_counters.c.key, limit_counters.c.start_time)
-    )
-    return tuple(Counter(*row) for row in connection.execute(query))
 
 
 def _read_reservation(

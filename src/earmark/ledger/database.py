@@ -72,7 +72,7 @@ class Ledger:
         self.billing = Billing(database, clock)
         self.entries = Entries(database)
         self.catalogs = CatalogTable(database, clock)
-        self.projections = Projections(database)
+        self.projections = Projections(database, clock)
         self.archive = SqlArchive(database, clock)
         self.audit = Audit(database)
         self.reports = Reports(database)

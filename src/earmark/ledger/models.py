@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from earmark.domain.catalog import LimitRule
 from earmark.domain.ids import ContentDigest, ReservationDigest
 from earmark.domain.states import Enforcement, EntryKind, GrantKind, Outcome, ReservationState
-from earmark.engine.operations import ApplyGrant, Configure, Details, Renew, Settlement, VoidGrant
+from earmark.engine.operations import ApplyGrant, Configure, Counter, Details, Renew, Settlement, VoidGrant
 
 __all__ = [
     "AccountChanges",
@@ -24,6 +24,7 @@ __all__ = [
     "AdminState",
     "AdminTicket",
     "Allocation",
+    "AppliedConfiguration",
     "Conflict",
     "Contacts",
     "DeliveryState",
@@ -436,6 +437,21 @@ class GrantProjection(Struct, frozen=True):
     void: bool
 
 
+class AppliedConfiguration(Struct, frozen=True):
+    """What Redis has of an account's configuration as of `applied_admin_seq`. Field by field an integer."""
+
+    suspended: int
+    enforcement: int
+    overdraft_limit: int
+    config_seq: int
+    low_balance: int
+    critical_balance: int
+    cycle_seq: int
+    carry_kinds: int
+    members: int
+    """How many there are."""
+
+
 class AccountProjection(Struct, frozen=True):
     """An account's totals as flushed entries make them, for comparison with Redis."""
 
@@ -451,3 +467,7 @@ class AccountProjection(Struct, frozen=True):
     uncollected: int
     grants: tuple[GrantProjection, ...]
     """Those with something left, by number."""
+    configuration: AppliedConfiguration
+    carry_room: int
+    counters: tuple[Counter, ...]
+    """Those whose window may not have ended."""
