@@ -2,9 +2,9 @@
 
 A turn is one call to each partition that has something queued; its calls reach Redis as one write, which runs them and
 writes its log once for all of them. One request alone goes at once, and everything that becomes ready in one turn of
-the event loop goes together. Few turns are in flight at a time: more of them would be smaller ones, and what a call,
-a write and a sync of the log cost is shared by its operations. Nothing waits longer than the store's time-out: then its
-caller is told that the fate of the call is unknown, and a late reply is dropped.
+the event loop goes together. Two turns are in flight at most: what a call, a write and a sync of the log cost is shared
+by its operations. Nothing waits longer than the store's time-out: then its caller is told that the fate of the call is
+unknown, and a late reply is dropped.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class BatcherOptions:
 
     max_batch: int = 64
     """Operations in one call."""
-    max_in_flight: int = 1
-    """Turns in flight."""
+    max_in_flight: int = 2
+    """Turns in flight: while Redis works on one, the next waits in its socket. More of them would be smaller ones."""
     max_queued: int = 16_384
     """Operations that may wait per partition; beyond it OVERLOADED."""
     timeout_micros: int = 90_000
