@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from earmark.domain.limits import limit_name
 from earmark.domain.states import EntryKind
 from earmark.engine.records import StreamRecord
 from earmark.engine.redis.packed import GRANT_STRIDE, PackedAccount, PackedCounter
@@ -167,7 +166,7 @@ def compare_counters(
         counter = counters.get(window)
         in_redis = counter.charged if counter is not None and counter.generation == document.generation else 0
         if end > now and in_redis != charged.get(window, 0):
-            found[f"charged of the limit {limit_name(window[0])}"] = (in_redis, charged.get(window, 0))
+            found[f"charged of {window[0]}"] = (in_redis, charged.get(window, 0))
     return found
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 from sqlalchemy import Connection, select, text
 
 from earmark.domain.ids import ReservationDigest
 from earmark.domain.states import EntryKind, ReservationState
 from earmark.engine.operations import LoadAccount, RestoreReservation
-from earmark.engine.records import WindowUse
 from earmark.ledger.administration import decode_operation
 from earmark.ledger.connections import Database
-from earmark.ledger.counters import open_counters
+from earmark.ledger.counters import decode_windows, open_counters
 from earmark.ledger.models import AdminOperation
 from earmark.ledger.stores import read_position
 from earmark.ledger.tables import (
@@ -28,7 +26,6 @@ from earmark.ledger.tables import (
 
 __all__ = ["SqlArchive"]
 
-_windows_of = msgspec.json.Decoder(tuple[WindowUse, ...]).decode
 
 _STATES = {
     EntryKind.CHARGE: ReservationState.COMMITTED,
@@ -179,5 +176,5 @@ def _read_reservation(
         entry_number=entry.entry_number,
         details=entry.details,
         allocations=tuple(number for allocation in allocations for number in allocation),
-        windows=tuple((use.key, use.start, use.end) for use in _windows_of(entry.windows)) if entry.windows else (),
+        windows=tuple((use.key, use.start, use.end) for use in decode_windows(entry.windows)) if entry.windows else (),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from earmark.domain.states import EntryKind
 from earmark.ledger.connections import Database
+from earmark.ledger.counters import decode_windows, open_counters
 from earmark.ledger.models import AdminState
 from earmark.ledger.tables import account_totals, accounts, admin_operations, entries, entry_allocations, grants
 
@@ -23,6 +24,10 @@ _USES = {
     EntryKind.DEBT_REPAID: "repaid",
 }
 _TOTALS = {EntryKind.GRANT: "granted", **_USES}
+
+
+_Check = tuple[str, int, int]
+"""What is checked, what the projections say, what the entries say."""
 
 
 class Contradiction(msgspec.Struct, frozen=True):
@@ -49,15 +54,17 @@ class AuditPage(msgspec.Struct, frozen=True):
 class Audit:
     """Compares entries with totals. Reads every entry: for reconciliation, never on a caller's way."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._database = database
+        self._clock = clock
 
     async def page(self, partition: int, after: int = 0, page_size: int = 200) -> AuditPage:
         """Compare some accounts of a partition, from one snapshot; `after` is the former page's `next_after`."""
-        return await self._database.read(lambda connection: _audit(connection, partition, after, page_size))
+        now = self._clock()
+        return await self._database.read(lambda connection: _audit(connection, partition, after, page_size, now))
 
 
-def _audit(connection: Connection, partition: int, after: int, page_size: int) -> AuditPage:
+def _audit(connection: Connection, partition: int, after: int, page_size: int, now: int) -> AuditPage:
     query = (
         select(account_totals, accounts.c.account_id, accounts.c.admin_seq)
         .join_from(accounts, account_totals)
@@ -71,6 +78,7 @@ def _audit(connection: Connection, partition: int, after: int, page_size: int) -
     used = _sums_by_grant(connection, keys)
     granted = _grants_of(connection, keys)
     confirmed = _confirmed_operations(connection, keys)
+    counted = _counted_by_limits(connection, keys, now)
     found: list[Contradiction] = []
     count = 0
     for row in rows:
@@ -78,6 +86,7 @@ def _audit(connection: Connection, partition: int, after: int, page_size: int) -
         count += sum(kind.entries for kind in mine.values())
         checks = _check_totals(row, mine, confirmed.get(row.account_key, 0))
         checks += _check_grants(granted.get(row.account_key, ()), used.get(row.account_key, {}))
+        checks += counted.get(row.account_key, ())
         found += [Contradiction(row.account_id, *check) for check in checks if check[1] != check[2]]
     return AuditPage(len(rows), count, found, keys[-1] if len(rows) == page_size else None)
 
@@ -148,7 +157,22 @@ def _confirmed_operations(connection: Connection, keys: Sequence[int]) -> dict[i
     return {row.account_key: row.operations for row in connection.execute(query)}
 
 
-_Check = tuple[str, int, int]
+def _counted_by_limits(connection: Connection, keys: Sequence[int], now: int) -> dict[int, list[_Check]]:
+    """Return the checks of the limit counters whose window has not ended: the others may have been cleared."""
+    counters = open_counters(connection, keys, now)
+    limited = [key for key, some in counters.items() if some]
+    sums: dict[tuple[int, str, int], int] = defaultdict(int)
+    if limited:
+        query = select(entries.c.account_key, entries.c.windows).where(
+            entries.c.account_key.in_(limited), entries.c.windows != ""
+        )
+        for account_key, windows in connection.execute(query):
+            for use in decode_windows(windows):
+                sums[account_key, use.key, use.start] += use.amount
+    return {
+        key: [(f"ledger: used of {some.key}", some.used, sums[key, some.key, some.start]) for some in counters[key]]
+        for key in limited
+    }
 
 
 def _check_totals(row: Row[Any], sums: Mapping[int, Row[Any]], confirmed: int) -> list[_Check]:

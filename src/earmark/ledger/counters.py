@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from earmark.engine.operations import Counter
+from earmark.engine.records import WindowUse
 from earmark.ledger.tables.limits import limit_counters
 
-__all__ = ["open_counters"]
+__all__ = ["decode_windows", "open_counters"]
+
+decode_windows = msgspec.json.Decoder(tuple[WindowUse, ...]).decode
+"""Reads the column `entries.windows`."""
 
 _CLOCK_SLACK = 60_000_000
 """Our clock may be ahead of Redis's: counters that ended within this are brought too, and end there at once."""

@@ -74,7 +74,7 @@ class Ledger:
         self.catalogs = CatalogTable(database, clock)
         self.projections = Projections(database, clock)
         self.archive = SqlArchive(database, clock)
-        self.audit = Audit(database)
+        self.audit = Audit(database, clock)
         self.reports = Reports(database)
         self.notifications = Notifications(database, clock)
 

@@ -10,20 +10,23 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from earmark.domain.ids import reservation_digest
+from earmark.domain.limits import FOREVER
 from earmark.engine.engine import Engine
-from earmark.engine.operations import ABSENT, Commit, Release
-from earmark.engine.redis.packed import decode_account, decode_reservation
+from earmark.engine.operations import ABSENT, Commit, ConfirmFlush, LimitClaim, Release
+from earmark.engine.redis.packed import decode_account, decode_counter, decode_reservation
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Done
 from earmark.jobs.comparison import check_document, compare_holds
+from earmark.jobs.eviction import EvictorOptions
 from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.reconciler import ReconciliationReport, reconcile
 from earmark.jobs.residents import Residents
-from earmark.jobs.runner import Jobs
+from earmark.jobs.runner import Jobs, JobsOptions
 from tests.integration.jobs.test_flusher import all_flushed
-from tests.support.stack import CREDIT, Stack, reservation
+from tests.support.stack import CREDIT, Stack, done, reservation
 from tests.support.waiting import wait_until
 
+DAY = 86_400_000_000
 ACCOUNTS = [f"account-{number}" for number in range(12)]
 
 
@@ -187,6 +190,91 @@ async def test_finds_a_tampered_reservation(stack: Stack) -> None:
     assert any(what.startswith("held of g") for _, what in described(report))
 
 
+LIMIT = "daily:0:account:"
+
+
+async def spend_within_a_limit(stack: Stack, account_id: str, request_id: str, credits: int) -> None:
+    """Reserve and commit what counts in two windows: a day that goes on, and all time."""
+    now = stack.store.now()
+    claims = (
+        LimitClaim(LIMIT, 100 * CREDIT, 90 * CREDIT, True, (now - DAY, now + DAY)),  # noqa: FBT003  by position
+        LimitClaim("total:0:account:", 100 * CREDIT, 90 * CREDIT, False, (0, FOREVER)),  # noqa: FBT003
+    )
+    asked = msgspec.structs.replace(reservation(account_id, request_id, credits), limits=claims)
+    done(await stack.engine.execute(asked))
+    await stack.commit(account_id, request_id)
+
+
+async def test_compares_what_limits_counted_flushed_or_not(stack: Stack) -> None:
+    for account_id in ACCOUNTS[:4]:
+        await stack.account(account_id, 100)
+        await spend_within_a_limit(stack, account_id, "flushed", 5)
+    await stack.flush()
+    for account_id in ACCOUNTS[:4]:
+        await spend_within_a_limit(stack, account_id, "on its way", 7)
+    assert not (await reconcile(stack.store, stack.ledger)).drift
+    await execute(stack, f"UPDATE limit_counters SET used = used + 1 WHERE key = '{LIMIT}' AND {mine(ACCOUNTS[0])}")
+    await execute(stack, f"DELETE FROM limit_counters WHERE key = 'total:0:account:' AND {mine(ACCOUNTS[1])}")
+    keys = stack.store.keys(stack.engine.partition_of(ACCOUNTS[2]))
+    await stack.store.command("HDEL", keys.counters, *await counter_fields(stack, ACCOUNTS[2], LIMIT))
+    assert described(await reconcile(stack.store, stack.ledger)) == {
+        (ACCOUNTS[0], f"charged of {LIMIT}"),
+        (ACCOUNTS[0], f"ledger: used of {LIMIT}"),
+        (ACCOUNTS[1], "charged of total:0:account:"),
+        (ACCOUNTS[2], f"charged of {LIMIT}"),
+    }
+
+
+async def counter_fields(stack: Stack, account_id: str, key: str) -> list[bytes]:
+    counters = stack.store.keys(stack.engine.partition_of(account_id)).counters
+    found: list[bytes] = await stack.store.command("HKEYS", counters)
+    return [field for field in found if field.startswith(f"{account_id}\0{key}\0".encode())]
+
+
+async def test_an_account_that_left_comes_back_with_what_its_limits_counted(stack: Stack, metrics: JobMetrics) -> None:
+    await stack.account("acme", 100)
+    await spend_within_a_limit(stack, "acme", "before", 5)
+    await stack.flush()
+    for partition in range(stack.store.partitions):
+        position = await stack.ledger.partitions.read(partition)
+        await stack.engine.execute_on(partition, ConfirmFlush(position.flushed_seq, 0))
+    options = JobsOptions(background=False, evictor=EvictorOptions(idle_micros=-DAY))
+    jobs = Jobs(stack.store, stack.engine, stack.ledger, options, metrics)
+    assert await jobs.evictor.evict(stack.engine.partition_of("acme")) == 1
+    assert await counter_fields(stack, "acme", LIMIT) == []
+    await stack.balance("acme")
+    counters = stack.store.keys(stack.engine.partition_of("acme")).counters
+    [field] = await counter_fields(stack, "acme", LIMIT)
+    counter = decode_counter(await stack.store.command("HGET", counters, field))
+    assert (counter.used, counter.charged, counter.refs) == (5 * CREDIT, 5 * CREDIT, 0)
+    assert not (await reconcile(stack.store, stack.ledger)).drift
+
+
+async def test_finds_a_configuration_that_redis_has_otherwise(stack: Stack) -> None:
+    changes: dict[str, dict[str, int]] = {
+        "suspended": {"suspended": 1},
+        "enforcement": {"enforcement": 1},
+        "overdraft limit": {"overdraft_limit": 1},
+        "config seq": {"config_seq": 1},
+        "low balance": {"low_balance": 9},
+        "critical balance": {"critical_balance": 9},
+        "cycle seq": {"cycle_seq": 1},
+        "carry kinds": {"carry_kinds": 1},
+        "members": {"members": 1},
+        "room for what is carried over": {"carry_room": 1},
+    }
+    await accounts_with_grants(stack)
+    await stack.flush()
+    assert not (await reconcile(stack.store, stack.ledger)).drift
+    for account_id, change in zip(ACCOUNTS, changes.values(), strict=False):
+        await tamper_with_document(stack, account_id, **change)
+    assert described(await reconcile(stack.store, stack.ledger)) == set(zip(ACCOUNTS, changes, strict=False))
+
+
+def mine(account_id: str) -> str:
+    return f"account_key = (SELECT account_key FROM accounts WHERE account_id = '{account_id}')"
+
+
 TAMPERED_ROWS = [
     ("UPDATE account_totals SET charged = charged + 1", "ledger: charged"),
     ("UPDATE entries SET amount = amount + 1 WHERE kind = 2", "ledger: charged"),
@@ -206,8 +294,7 @@ async def test_finds_tampered_rows(stack: Stack) -> None:
     await stack.flush()
     assert not (await reconcile(stack.store, stack.ledger)).drift
     for account_id, (statement, _) in zip(ACCOUNTS, TAMPERED_ROWS, strict=False):
-        mine = f"account_key = (SELECT account_key FROM accounts WHERE account_id = '{account_id}')"
-        statement += f" {'AND' if 'WHERE' in statement else 'WHERE'} {mine}"
+        statement += f" {'AND' if 'WHERE' in statement else 'WHERE'} {mine(account_id)}"
         await execute(stack, statement)
     found = described(await reconcile(stack.store, stack.ledger))
     for account_id, (_, what) in zip(ACCOUNTS, TAMPERED_ROWS, strict=False):
