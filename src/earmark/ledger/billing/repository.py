@@ -312,6 +312,9 @@ class Billing:
         administrative change holds are left to the next call.
         """
         now = self._clock()
+        first = await self.next_due(0)
+        if first is None or first > now:
+            return []  # Nearly always: the one writer of SQLite is not asked for nothing.
         return await self._database.write(lambda connection: _renew_due(connection, catalog, now, limit, partitions))
 
     async def accounts_without_plan(
@@ -346,6 +349,8 @@ class Billing:
     async def settle_owed(self, refused_before: int, limit: int) -> list[AdminTicket]:
         """Record credits anew that Redis refused to accounts with too many grants, before a moment."""
         now = self._clock()
+        if not await self._database.read(lambda connection: owed_credits(connection, refused_before, 1)):
+            return []
 
         def settle(connection: Connection) -> list[AdminTicket]:
             tickets = []
