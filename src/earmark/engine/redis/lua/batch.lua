@@ -29,10 +29,15 @@ local function execute(op)
   elseif not account then
     return { ACCOUNT_MISSING, evict_generation, flushed }
   end
-  local before, appended = watched_total(account)
-  local result = transitions[tag](account, op)
-  if before or account.reached then
+  if all_watched or account.doc[A_LOW_BALANCE] then
+    local before, appended = watched_total(account)
+    local result = transitions[tag](account, op)
     raise_alerts(account, before, appended)
+    return result
+  end
+  local result = transitions[tag](account, op)
+  if account.reached then
+    raise_alerts(account)
   end
   return result
 end
@@ -200,7 +205,7 @@ local function begin(keys)
   ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS, COUNTERS = unpack(keys)
   CHANNEL = string.sub(META, 1, -5) .. 'changes'
   accounts, records, dirty_records, deadlines, entries, broken = {}, {}, {}, {}, {}, {}
-  counters, dirty_counters = {}, {}
+  counters, dirty_counters, starts = {}, {}, {}
 end
 
 local function execute_batch(keys, args)
@@ -224,6 +229,7 @@ local function execute_batch(keys, args)
   end
   flushed, evict_generation, retire_generation = tonumber(meta[4]), tonumber(meta[6]), tonumber(meta[7])
   replay_window, horizon, low_default, critical_default = window, soon_horizon, low or ABSENT, critical or ABSENT
+  all_watched = low_default >= 0 or critical_default >= 0
   local clock = call('TIME')
   now = math.max(tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + tonumber(meta[8] or '0'), tonumber(meta[5]))
 

@@ -12,16 +12,13 @@ local function thresholds(doc)
   return low, critical
 end
 
--- What an account has if anybody is to be told when it falls; nil otherwise, which spares the rest.
 local function watched_total(account)
   local doc = account.doc
-  if low_default >= 0 or critical_default >= 0 or doc[A_LOW_BALANCE] then
-    return doc[A_AVAILABLE] + doc[A_RESERVED], #entries
-  end
-  return nil, 0
+  return doc[A_AVAILABLE] + doc[A_RESERVED], #entries
 end
 
--- `before` and `appended` are what `watched_total` said when the transition began.
+-- `before` and `appended` are what `watched_total` said when the transition began; nil where nobody asked for alerts of
+-- the balance.
 local function raise_alerts(account, before, appended)
   local doc, alerts, n = account.doc, {}, #entries
   local after = doc[A_AVAILABLE] + doc[A_RESERVED]
@@ -52,7 +49,5 @@ end
 local function settle_event(account, event, ...)
   local before, appended = watched_total(account)
   event(account, ...)
-  if before or account.reached then
-    raise_alerts(account, before, appended)
-  end
+  raise_alerts(account, before, appended)
 end

@@ -10,9 +10,11 @@ local now -- one moment for the whole call, microseconds
 local base_seq, flushed, evict_generation, retire_generation -- of the partition's meta
 local replay_window, horizon -- microseconds
 local low_default, critical_default -- thresholds of accounts without their own; below 0 for none
+local all_watched -- whether there are such
 
 local accounts -- account id -> { id, doc, dirty, tail_loaded, raised, members } or false: not in Redis
 local records -- digest -> record, or false: not in Redis
+local starts -- of windows, as the fields of counters end with them
 local counters -- field -> counter, or false: not in Redis
 local dirty_records, dirty_counters -- digest or field -> account id
 local deadlines -- member -> { score or false, account id }

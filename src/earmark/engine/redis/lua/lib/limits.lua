@@ -4,7 +4,12 @@
 -- counts in it.
 
 local function counter_field(account, key, start)
-  return account.id .. '\0' .. key .. '\0' .. format('%016.0f', start)
+  local padded = starts[start]
+  if not padded then
+    padded = format('\0%016.0f', start)
+    starts[start] = padded
+  end
+  return account.id .. '\0' .. key .. padded
 end
 
 local function counter_at(account, field)

@@ -56,9 +56,11 @@ local function notices_of(account, record)
 end
 
 local function done(account, digest, record, replayed, would_refuse)
-  local answer = { DONE, replayed, reservation_view(digest, record), balance_view(account), would_refuse or false }
-  if record[R_WINDOWS] or low_default >= 0 or critical_default >= 0 or account.doc[A_LOW_BALANCE] then
-    answer[6] = notices_of(account, record)
+  local answer = { DONE, replayed, reservation_view(digest, record), balance_view(account) }
+  local noted = all_watched or record[R_WINDOWS] or account.doc[A_LOW_BALANCE]
+  if noted or would_refuse then
+    answer[5] = would_refuse or false
+    answer[6] = noted and notices_of(account, record) or nil
   end
   return answer
 end
