@@ -156,6 +156,57 @@ async def test_nor_is_what_returns_to_packs(bank: Bank) -> None:
     assert done(await bank.release("video-1")).balance.available == 50
 
 
+async def test_what_was_reserved_of_the_carried_credits_returns_in_full(bank: Bank) -> None:
+    """The cap has let them through once: the cycle's generations that fail must not eat them."""
+    await subscribe(bank, 50)
+    await bank.renew(0, cap=40)
+    await bank.reserve("video-1", 40)
+    assert done(await bank.commit("video-1", 0)).balance.available == 40
+    await bank.reserve("video-2", 30, ttl=MINUTE)
+    await bank.pass_time(2 * MINUTE)
+    assert await bank.available() == 40
+    assert not any(entry.carry_room >= 0 for entry in (await bank.entries())[3:])
+
+
+async def test_and_beside_it_what_was_held_before_still_needs_room(bank: Bank) -> None:
+    await subscribe(bank, 50)
+    await bank.reserve("video-1", 20, ttl=HOUR)
+    await bank.renew(0, cap=35)  # 30 carried: room for 5
+    await bank.reserve("video-2", 30, ttl=HOUR)
+    assert done(await bank.release("video-1")).balance.available == 5
+    assert done(await bank.release("video-2")).balance.available == 35
+
+
+async def test_an_addition_of_the_new_cycle_returns_before_what_was_held_earlier(bank: Bank) -> None:
+    await subscribe(bank, 50)
+    await bank.reserve("video-1", 20, ttl=HOUR)
+    await bank.renew(0, cap=30)  # all of it carried
+    await bank.extend("video-1", "more", additional=10)
+    assert done(await bank.commit("video-1", 15)).balance.available == 30, "10 return, 5 expire"
+    assert [entry.amount for entry in await bank.entries(EntryKind.GRANT_EXPIRED)] == [5]
+
+
+async def test_the_next_renewal_counts_what_its_holds_took_as_held(bank: Bank) -> None:
+    await subscribe(bank, 50)
+    await bank.renew(0, cap=40)
+    await bank.reserve("video-1", 40, ttl=HOUR)
+    await bank.renew(0, cap=30)
+    assert done(await bank.release("video-1")).balance.available == 30
+
+
+async def test_free_or_not_what_returns_repays_debt(bank: Bank) -> None:
+    await bank.configure(overdraft_limit=100)
+    await subscribe(bank, 50)
+    await bank.reserve("video-1", 20, ttl=HOUR)
+    await bank.renew(0, cap=30)
+    await bank.extend("video-1", "more", additional=30)
+    await bank.charge("image-1", 35, policy=3)
+    balance = done(await bank.release("video-1")).balance
+    assert (balance.debt, balance.available) == (0, 0)
+    amounts = [(EntryKind(entry.kind), entry.amount) for entry in (await bank.entries())[-2:]]
+    assert amounts == [(EntryKind.DEBT_REPAID, 35), (EntryKind.GRANT_EXPIRED, 15)]
+
+
 async def test_the_next_renewal_sets_the_room_anew(bank: Bank) -> None:
     await subscribe(bank, 50)
     await bank.reserve("video-1", 40, ttl=HOUR)

@@ -8,8 +8,9 @@ from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from earmark.domain.states import Enforcement, GrantKind
+from earmark.domain.states import Enforcement, GrantKind, OveragePolicy
 from earmark.engine.memory import MemoryStore, check_invariants
+from earmark.engine.memory.model import Account, Grant
 from earmark.engine.operations import (
     ApplyGrant,
     Charge,
@@ -23,7 +24,23 @@ from earmark.engine.operations import (
 )
 from earmark.engine.results import Applied, Result, Waiting
 from tests.property import strategies as tries
-from tests.property.intents import ACCOUNTS, HOUR, SECOND, Intent, TryEvict, TryFlush, TryLoad, TryRead, World
+from tests.property.intents import (
+    ACCOUNTS,
+    HOUR,
+    MILLISECOND,
+    REQUESTS,
+    SECOND,
+    Intent,
+    TryCommit,
+    TryEvict,
+    TryFlush,
+    TryLoad,
+    TryRead,
+    TryRelease,
+    TryRenew,
+    TryReserve,
+    World,
+)
 
 START = 1_700_000_000 * SECOND
 
@@ -191,9 +208,49 @@ class Cycles(Driver):
     funds = 40
     overdraft_limit = 60
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 0
+
+    @property
+    def account(self) -> Account | None:
+        return self.store.partition.accounts.get(ACCOUNTS[0])
+
+    def grants(self) -> dict[int, Grant]:
+        return self.account.grants if self.account else {}
+
+    def carried(self, renewal: TryRenew) -> int:
+        """What is available of the kinds that a renewal counts, without what it gave itself."""
+        cycle = self.account.cycle_seq if self.account else 0
+        return sum(it.remaining for it in self.grants().values() if it.kind in renewal.kinds and it.number != cycle)
+
     @rule(renewal=tries.renewals, pause=tries.minutes)
-    def renew(self, renewal: Intent, pause: int) -> None:
-        self.attempt([renewal], pause)
+    def renew(self, renewal: TryRenew, pause: int) -> None:
+        """What is carried over is min(cap, available), to the microcredit."""
+        self.attempt([TryRead(0, None)], pause)
+        everything = sum(it.remaining for it in self.grants().values() if it.kind in renewal.kinds)
+        quiet = not self.world.due_within(2 * SECOND)
+        last = self.account.cycle_seq if self.account else 0
+        self.attempt([renewal], 0)
+        if quiet and self.account and self.account.cycle_seq > last:
+            assert self.carried(renewal) == min(renewal.cap, everything)
+
+    @precondition(lambda self: self.account and self.account.available and not self.world.due_within(2 * SECOND))
+    @rule(part=st.integers(1, 100), commits=st.booleans())
+    def fail(self, part: int, commits: bool) -> None:
+        """A generation that fails changes nothing, whatever renewals came before it."""
+        assert self.account
+        before = {number: (it.remaining, it.held) for number, it in self.grants().items()}
+        version = self.account.version
+        amount = max(1, self.account.available * part // 100)
+        self.failures += 1
+        request = 100_000 + self.failures
+        self.attempt([TryReserve(0, request, amount, None, HOUR, "", 0, "", validate_only=False)], MILLISECOND)
+        latest = REQUESTS
+        ends = TryCommit(0, latest, 0, OveragePolicy.REJECT) if commits else TryRelease(0, latest, tombstone=False)
+        self.attempt([ends], 0)
+        assert self.account.version == version + 2
+        assert {number: (it.remaining, it.held) for number, it in self.grants().items()} == before
 
     @rule(batch=st.lists(tries.living, min_size=1, max_size=5), pause=tries.minutes)
     def generate(self, batch: list[Intent], pause: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from earmark.credits import MAX_MICROS
 from earmark.domain.states import ReservationState
 from earmark.engine.memory.limits import count_addition, exceeded_by, overflows
-from earmark.engine.memory.model import Account, Record, merged
+from earmark.engine.memory.model import Account, Record
 from earmark.engine.memory.partition import Partition
 from earmark.engine.memory.queue import Turn, leave, turn_of
 from earmark.engine.operations import Extend
@@ -49,7 +49,7 @@ def extend(partition: Partition, account: Account, operation: Extend) -> Done | 
         _move_expiry(record, partition.now + operation.ttl)
     if additional:
         taken = min(available, additional)
-        record.allocations = merged(record.allocations, account.hold(taken))
+        account.hold_for(record, taken)
         record.reserved += taken
         record.uncollected += additional - taken
         record.whole += additional

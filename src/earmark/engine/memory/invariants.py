@@ -138,12 +138,20 @@ def _check_counters(partition: Partition, account: Account, sums: _Sums) -> None
 
 
 def _check_carried(partition: Partition, account: Account) -> None:
-    """What is available of earlier cycles, and what may still return to it, stays within the cap."""
+    """What is available of earlier cycles, was taken of it since, or may still return to it, stays within the cap."""
     _require(account.carry_room >= 0, account.account_id, "carry room below zero", account.carry_room)
     if account.cycle_seq:
         carried = sum(grant.remaining for grant in account.grants.values() if account.carries(grant))
+        taken = sum(
+            record.kept
+            for record in partition.records.values()
+            if record.account_id == account.account_id
+            and record.state is ReservationState.ACTIVE
+            and record.cycle == account.cycle_seq
+        )
         cap = partition.caps[account.account_id]
-        _require(carried + account.carry_room <= cap, account.account_id, "carried above the cap", carried, cap)
+        within = carried + taken + account.carry_room <= cap
+        _require(within, account.account_id, "carried above the cap", carried, taken, account.carry_room, cap)
 
 
 def _check_against_stream(account: Account, sums: _Sums) -> None:

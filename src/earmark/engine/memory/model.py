@@ -164,6 +164,10 @@ class Record:
     """The limit windows in which it was reserved."""
     silent: bool = False
     """Leaves no entry, unless it comes to hold or charge something after all."""
+    cycle: int = 0
+    """The account's `cycle_seq` when it last took credits."""
+    kept: int = 0
+    """What it took in that cycle from earlier cycles' grants: the cap had let it through, so it returns in full."""
     extensions: dict[str, str] = field(default_factory=dict)
     """Content by extension digest, of those that added credits."""
     ended_at: int = 0
@@ -179,6 +183,12 @@ class Record:
     def ends_silently(self, charged: int, uncollected: int) -> bool:
         """Tell whether an ending with these amounts leaves no entry."""
         return self.silent and self.counted == 0 and charged == 0 and uncollected == 0
+
+    def returns_freely(self, cycle_seq: int, amount: int) -> int:
+        """Return how much of what returns to an earlier cycle's grant needs no room of the cap, and use it up."""
+        free = min(self.kept, amount) if self.cycle == cycle_seq else 0
+        self.kept -= free
+        return free
 
     def view(self) -> ReservationView:
         """Show the record as results do."""
@@ -296,6 +306,14 @@ class Account:
         for (number, _), part in allocations.items():
             self.grants[number].held += part
         return allocations
+
+    def hold_for(self, record: Record, amount: int) -> None:
+        """Hold this amount for a reservation, besides what it holds already."""
+        if record.cycle != self.cycle_seq:
+            record.cycle, record.kept = self.cycle_seq, 0
+        taken = self.hold(amount)
+        record.kept += sum(part for (number, _), part in taken.items() if self.carries(self.grants[number]))
+        record.allocations = merged(record.allocations, taken)
 
     def changed(self, now: int) -> None:
         """Note that an operation or a due event changed the account."""

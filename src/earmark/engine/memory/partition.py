@@ -214,8 +214,10 @@ class Partition:
 
     # Credits that come back
 
-    def give_back(self, account: Account, allocations: Allocations, time: int) -> list[tuple[EntryKind, Grant, int]]:
-        """Return held amounts to their grants as of `time`; what cannot become available is told as entries to append.
+    def give_back(
+        self, account: Account, record: Record, allocations: Allocations, time: int
+    ) -> list[tuple[EntryKind, Grant, int]]:
+        """Return what a reservation held to its grants as of `time`; tell the entries of what cannot become available.
 
         The entry that ended the reservation stands before these.
         """
@@ -230,20 +232,23 @@ class Partition:
                 account.expired += amount
                 effects.append((EntryKind.GRANT_EXPIRED, grant, amount))
             else:
-                repaid = min(account.debt, amount)
-                if repaid:
-                    account.debt -= repaid
-                    effects.append((EntryKind.DEBT_REPAID, grant, repaid))
-                rest = amount - repaid
-                if account.carries(grant):
-                    carried = min(account.carry_room, rest)
-                    account.carry_room -= carried
-                    account.expired += rest - carried
-                    if rest > carried:
-                        effects.append((EntryKind.GRANT_EXPIRED, grant, rest - carried))
-                    rest = carried
-                grant.remaining += rest
+                effects += self._make_available(account, record, grant, amount)
         return effects
+
+    def _make_available(
+        self, account: Account, record: Record, grant: Grant, amount: int
+    ) -> list[tuple[EntryKind, Grant, int]]:
+        free = record.returns_freely(account.cycle_seq, amount) if account.carries(grant) else amount
+        repaid = min(account.debt, amount)
+        account.debt -= repaid
+        beyond_free = max(0, amount - max(free, repaid))
+        carried = min(account.carry_room, beyond_free)
+        excess = beyond_free - carried
+        account.carry_room -= carried
+        account.expired += excess
+        grant.remaining += amount - repaid - excess
+        effects = ((EntryKind.DEBT_REPAID, grant, repaid), (EntryKind.GRANT_EXPIRED, grant, excess))
+        return [effect for effect in effects if effect[2]]
 
     def append_effects(self, account: Account, effects: list[tuple[EntryKind, Grant, int]], time: int) -> None:
         """Append what `give_back` told."""
@@ -284,7 +289,7 @@ class Partition:
         with self.transition(account):
             time = record.expire_time
             ending = Ending(account.carry_room, silent=record.ends_silently(0, 0))
-            effects = self.give_back(account, record.allocations, time)
+            effects = self.give_back(account, record, record.allocations, time)
             uncount_hold(account, record, record.counted)
             record.state = ReservationState.EXPIRED
             record.settle_time = time

@@ -67,7 +67,7 @@ def _commit_active(
     consumed, rest = _split(record.allocations, actual)
     for (number, _), amount in consumed.items():
         account.grants[number].held -= amount
-    effects = partition.give_back(account, rest, partition.now)
+    effects = partition.give_back(account, record, rest, partition.now)
     record.allocations = merged(consumed, account.take(beyond.available))
     _settle(account, record, charged, actual - charged, beyond.debt, partition.now)
     partition.marks += settle_hold(account, record, held, counted)
@@ -142,7 +142,7 @@ def release(partition: Partition, account: Account, operation: Release) -> Done 
 
 def _release_active(partition: Partition, account: Account, record: Record, operation: Release) -> Done:
     ending = Ending(account.carry_room, silent=record.ends_silently(0, 0))
-    effects = partition.give_back(account, record.allocations, partition.now)
+    effects = partition.give_back(account, record, record.allocations, partition.now)
     uncount_hold(account, record, record.counted)
     record.state = ReservationState.RELEASED
     record.uncollected = 0  # Nothing is missing of what failed.

@@ -103,7 +103,8 @@ def reserve(partition: Partition, account: Account, operation: Reserve) -> _Answ
     would_refuse = account.observes and (allowed.would_refuse or not affordable)
     if operation.validate_only:
         return _validated(partition, account, record, would_refuse=would_refuse)
-    account.hold(reserved)
+    record.allocations = {}
+    account.hold_for(record, reserved)
     count_hold(account, operation.limits, record)
     partition.records[record.digest] = record
     account.changed(partition.now)
