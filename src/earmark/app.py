@@ -260,6 +260,7 @@ async def open_sidecar(settings: Settings, stores: Stores) -> AsyncIterator[Side
                 movable=identity.for_tests,
                 jobs=(jobs.expiring.warn,) if jobs.cycles is None else (jobs.cycles.run_once, jobs.expiring.warn),
                 next_event=ledger.billing.next_due,
+                hurry=jobs.flusher.hurry,
             ),
             ServerOptions(
                 listen=settings.listen,

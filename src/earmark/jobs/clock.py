@@ -52,11 +52,13 @@ class TestClock:
         movable: bool,
         jobs: Sequence[Callable[[], Awaitable[int]]] = (),
         next_event: Callable[[int], Awaitable[int | None]] | None = None,
+        hurry: Callable[[], None] = lambda: None,
         options: ClockOptions | None = None,
     ) -> None:
         """`movable` says whether the store was initialised for tests; `jobs` do what is due and return how much.
 
-        `next_event` returns the first moment after a time at which a long way is to stop, in microseconds, or None.
+        `next_event` returns the first moment after a time at which a long way is to stop, in microseconds, or None;
+        `hurry` tells the flusher of this process that somebody waits for it.
         """
         self._store = store
         self._engine = engine
@@ -64,6 +66,7 @@ class TestClock:
         self.movable = movable
         self._jobs = jobs
         self._next_event = next_event
+        self._hurry = hurry
         self._options = options or ClockOptions()
         self._moving = asyncio.Lock()
 
@@ -87,39 +90,42 @@ class TestClock:
             target = self.now() + by if by is not None else to
             assert target is not None, "either by or to"
             if not self.now() <= target <= MAX_MICROS:
-                raise error(
-                    Reason.INVALID_ARGUMENT, "time: the clock only moves forward, until 2255", field="time"
-                )
+                raise error(Reason.INVALID_ARGUMENT, "time: the clock only moves forward, until 2255", field="time")
             await self._settle()
             for _ in range(self._options.steps):
                 stop = await self._next_event(self.now()) if self._next_event is not None else None
                 if stop is None or stop >= target:
                     break
                 await self._go(stop)
+                await self._do_what_is_due()
             await self._go(target)
+            await self._settle()
             return self.now()
 
     async def _go(self, moment: int) -> None:
         distance = moment - self.now()
         if distance > 0:
             await self._store.move_clock(distance)
-        await self._settle()
 
     async def _settle(self) -> None:
         """Return when nothing is due any more and all of it is in SQL."""
         for _ in range(self._options.rounds):
             before = [self._store.seen_seq(number) for number in range(self._store.partitions)]
-            await asyncio.gather(*(self._sweep(number) for number in range(self._store.partitions)))
-            done = 0
-            for job in self._jobs:
-                done += await job()
-            done += await self._relay()
-            await self._touch_due_accounts()
+            done = await self._do_what_is_due()
             await self._wait_flushed()
             after = [self._store.seen_seq(number) for number in range(self._store.partitions)]
             if not done and before == after:
                 return
         raise error(Reason.STORE_UNAVAILABLE, "what is due does not come to an end: move the clock in smaller steps")
+
+    async def _do_what_is_due(self) -> int:
+        await asyncio.gather(*(self._sweep(number) for number in range(self._store.partitions)))
+        done = 0
+        for job in self._jobs:
+            done += await job()
+        done += await self._relay()
+        await self._touch_due_accounts()
+        return done
 
     async def _sweep(self, partition: int) -> None:
         while True:
@@ -141,6 +147,7 @@ class TestClock:
     async def _wait_flushed(self) -> None:
         patience = monotonic() + self._options.flush_seconds
         wanted = {number: self._store.seen_seq(number) for number in range(self._store.partitions)}
+        self._hurry()
         while True:
             positions = await self._ledger.partitions.read_all()
             if all(number in positions and positions[number].flushed_seq >= seq for number, seq in wanted.items()):
