@@ -89,6 +89,10 @@ class PackedReservation(msgspec.Struct, frozen=True, array_like=True):
     windows: tuple[str | int, ...] = ()
     """Key, start and end of each limit window that it counts in."""
     silent: int = 0
+    cycle: int = 0
+    """The account's `cycle_seq` when it last took, if a renewal with a cap came before."""
+    kept: int = 0
+    """What it took in that cycle of credits that were carried into it."""
 
 
 class PackedCounter(msgspec.Struct, frozen=True, array_like=True):

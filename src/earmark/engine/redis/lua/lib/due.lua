@@ -3,7 +3,7 @@
 local function expire_hold(account, digest, record)
   local at = record[R_EXPIRE]
   local caused = {}
-  settle_allocations(account, record[R_ALLOCATIONS], 0, at, caused)
+  settle_allocations(account, record, 0, at, caused)
   record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = EXPIRED, at, {}
   account.doc[A_OPEN] = account.doc[A_OPEN] - 1
   if record[R_WINDOWS] then

@@ -164,8 +164,35 @@ local function of_earlier_cycle(doc, number, kind)
   return cycle and number < cycle and math.floor(doc[A_CARRY_KINDS] / 2 ^ kind) % 2 == 1
 end
 
+local function amount_of_earlier_cycles(doc, allocations)
+  local total = 0
+  for i = 1, #allocations, 3 do
+    if of_earlier_cycle(doc, allocations[i], allocations[i + 1]) then
+      total = total + allocations[i + 2]
+    end
+  end
+  return total
+end
+
+-- Takes for a record, and notes how much of it had been carried over: that may come back whatever the cap.
+local function hold(account, record, amount)
+  local doc, allocations = account.doc, record[R_ALLOCATIONS]
+  local cycle = doc[A_CYCLE_SEQ]
+  if not cycle or cycle == 0 then
+    take(account, amount, allocations, true)
+    return
+  end
+  local before = amount_of_earlier_cycles(doc, allocations)
+  take(account, amount, allocations, true)
+  record[R_WINDOWS], record[R_SILENT] = record[R_WINDOWS] or {}, record[R_SILENT] or 0
+  if record[R_CYCLE] ~= cycle then -- what it held when the cycle began is under the cap
+    record[R_CYCLE], record[R_KEPT] = cycle, 0
+  end
+  record[R_KEPT] = record[R_KEPT] + amount_of_earlier_cycles(doc, allocations) - before
+end
+
 -- What a return causes besides available credits: { kind, grant, grant kind, amount } to be entered after the ending.
-local function give_back(account, number, amount, at, caused)
+local function give_back(account, record, number, amount, at, caused)
   local doc = account.doc
   local i = assert(find_grant(account, number), 'an allocation names a grant that is gone')
   local grants = doc[A_GRANTS]
@@ -188,17 +215,23 @@ local function give_back(account, number, amount, at, caused)
     caused[#caused + 1] = { K_DEBT_REPAID, number, kind, repaid }
   end
   local rest = amount - repaid
-  if rest > 0 and of_earlier_cycle(doc, number, kind) then
-    local carried = min(doc[A_CARRY_ROOM], rest)
+  if of_earlier_cycle(doc, number, kind) then
+    local free = 0
+    if record[R_CYCLE] == doc[A_CYCLE_SEQ] then
+      free = min(record[R_KEPT], amount)
+      record[R_KEPT] = record[R_KEPT] - free
+    end
+    local capped = amount - math.max(free, repaid) -- what was held when the cycle began and pays no debt
+    local carried = min(doc[A_CARRY_ROOM], capped)
     if carried > 0 then
       doc[A_CARRY_ROOM] = doc[A_CARRY_ROOM] - carried
       account.carried = true
     end
-    if carried < rest then
-      doc[A_EXPIRED] = doc[A_EXPIRED] + rest - carried
-      caused[#caused + 1] = { K_GRANT_EXPIRED, number, kind, rest - carried }
+    if carried < capped then
+      doc[A_EXPIRED] = doc[A_EXPIRED] + capped - carried
+      caused[#caused + 1] = { K_GRANT_EXPIRED, number, kind, capped - carried }
     end
-    rest = carried
+    rest = rest - capped + carried
   end
   if rest > 0 then
     grants[i + G_REMAINING] = grants[i + G_REMAINING] + rest
@@ -214,9 +247,9 @@ local function emit_caused(account, caused, at)
   end
 end
 
--- Splits what a hold allocated: the first `used` is paid, the rest returns. Returns what was paid, per grant.
-local function settle_allocations(account, allocations, used, at, caused)
-  local paid, left = {}, used
+-- Splits what a record allocated: the first `used` is paid, the rest returns. Returns what was paid, per grant.
+local function settle_allocations(account, record, used, at, caused)
+  local allocations, paid, left = record[R_ALLOCATIONS], {}, used
   for i = 1, #allocations, 3 do
     local number, amount = allocations[i], allocations[i + 2]
     local part = min(amount, left)
@@ -230,7 +263,7 @@ local function settle_allocations(account, allocations, used, at, caused)
       left = left - part
     end
     if amount > part then
-      give_back(account, number, amount - part, at, caused)
+      give_back(account, record, number, amount - part, at, caused)
     end
   end
   return paid

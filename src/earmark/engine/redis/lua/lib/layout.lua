@@ -44,6 +44,8 @@ local R_CREATE, R_EXPIRE, R_SETTLE, R_PRICE_VERSION, R_ALLOCATIONS, R_DETAILS = 
 local R_ENTRY_NUMBER, R_SEQ, R_EXTENSIONS, R_UNFUNDED = 15, 16, 17, 18 -- R_UNFUNDED: what an observed hold lacked
 -- Key, start and end of each limit window that it counts in; 1 if it leaves no entry. Left out where they say nothing.
 local R_WINDOWS, R_SILENT = 19, 20
+-- A_CYCLE_SEQ when it last took, and what it took since of credits that were carried over. Left out as the two before.
+local R_CYCLE, R_KEPT = 21, 22
 local ACTIVE, COMMITTED, RELEASED, EXPIRED = 1, 2, 3, 4
 
 -- What was used of a limit in one window (reserved and charged, and charged alone); how many ACTIVE records count in it;

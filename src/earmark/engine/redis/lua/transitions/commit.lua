@@ -52,7 +52,7 @@ local function commit_active(account, digest, record, actual, policy, settlement
     return refused(INVALID_AMOUNT)
   end
   local caused = {}
-  local paid = settle_allocations(account, record[R_ALLOCATIONS], used, now, caused)
+  local paid = settle_allocations(account, record, used, now, caused)
   local charged = used
   if actual > reserved then
     charged = charged + take_excess(account, actual - reserved, policy, paid)

@@ -94,9 +94,8 @@ transitions[5] = function(account, op)
         return answer
       end
     end
-    local allocations = { unpack(record[R_ALLOCATIONS]) }
-    take(account, taken, allocations, true)
-    record[R_ALLOCATIONS] = allocations
+    record[R_ALLOCATIONS] = { unpack(record[R_ALLOCATIONS]) } -- answers of this call show those before
+    hold(account, record, taken)
     record[R_RESERVED] = record[R_RESERVED] + taken
     if windows then
       count_addition(account, windows, additional)

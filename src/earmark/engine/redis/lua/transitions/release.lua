@@ -26,7 +26,7 @@ transitions[4] = function(account, op)
     return done(account, digest, record, false)
   end
   local caused = {}
-  settle_allocations(account, record[R_ALLOCATIONS], 0, now, caused)
+  settle_allocations(account, record, 0, now, caused)
   record[R_STATE], record[R_SETTLE], record[R_ALLOCATIONS] = RELEASED, now, {}
   if record[R_WINDOWS] then
     count_ending(account, record[R_WINDOWS], record[R_RESERVED] + record[R_UNCOLLECTED], 0)

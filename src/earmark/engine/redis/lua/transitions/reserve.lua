@@ -121,7 +121,7 @@ transitions[1] = function(account, op)
     return done(account, '', shown, false, would_refuse)
   end
   local record = new_record(account, content, taken, unfunded, now + ttl, price_version, details, windows, silent)
-  take(account, taken, record[R_ALLOCATIONS], true)
+  hold(account, record, taken)
   doc[A_OPEN] = doc[A_OPEN] + 1
   if windows then
     count_new(account, limits, windows, taken + unfunded, false)
