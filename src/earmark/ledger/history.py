@@ -37,7 +37,7 @@ from earmark.ledger.tables import accounts, entries
 
 __all__ = ["EXAMINED", "read_rows"]
 
-EXAMINED = 10_000
+EXAMINED = 4_000
 """At most so many entries does one page look at."""
 
 _KIND_OF_OUTCOME = {

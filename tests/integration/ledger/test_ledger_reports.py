@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import Connection, delete, select, update
 
+import earmark.ledger
 from earmark.credits import MAX_MICROS
 from earmark.domain.states import EntryKind, GrantKind
 from earmark.engine.operations import Details, Settlement
@@ -30,6 +35,7 @@ from earmark.ledger.reports import (
     UsageReport,
     UsageRow,
 )
+from earmark.ledger.tables import entries, grant_hours, usage_days, usage_hours
 from tests.integration.ledger.stream import Writer, charged, create, ended, grant, granted, record
 
 HOUR = 3_600_000_000
@@ -287,17 +293,17 @@ async def test_every_figure_is_that_of_the_entries(
     ledger: Ledger, happenings: list[dict[str, Any]], zone: str, batch: int, wanted: list[dict[str, Any]]
 ) -> None:
     account_id = await filled(ledger, zone, happenings, batch)
-    entries = [entry async for page in ledger.entries.export(EntryFilter(account_id=account_id)) for entry in page]
+    found = [entry async for page in ledger.entries.export(EntryFilter(account_id=account_id)) for entry in page]
     for one in wanted:
         fields = dict(one)
         start, end = fields.pop("range")
         query = UsageQuery(account_id, start, end, **fields)
-        report, expected = await ledger.reports.usage(query), recounted_usage(entries, query, ZoneInfo(zone))
+        report, expected = await ledger.reports.usage(query), recounted_usage(found, query, ZoneInfo(zone))
         assert (report.total, report.row_count) == (expected.total, expected.row_count)
         assert len(report.rows) == min(report.row_count, query.limit)
         by_key = dict(zip(keys(expected), expected.rows, strict=True))
         assert [by_key[key] for key in keys(report)] == list(report.rows)
-        assert await ledger.reports.summary(account_id, start, end) == recounted_summary(entries, start, end)
+        assert await ledger.reports.summary(account_id, start, end) == recounted_summary(found, start, end)
 
 
 async def test_rows_come_in_the_order_that_was_asked_for(ledger: Ledger) -> None:
@@ -349,3 +355,44 @@ async def test_an_account_without_entries_has_empty_reports(ledger: Ledger) -> N
     report = await ledger.reports.usage(UsageQuery("acme", FIRST, FIRST + SPAN, (GroupBy.DAY, GroupBy.USER)))
     assert report == UsageReport((), UsageRow(), 0)
     assert (await ledger.reports.summary("acme", FIRST, FIRST + SPAN)).kinds == ()
+
+
+async def test_a_ledger_from_before_the_roll_ups_gets_the_same_ones(ledger: Ledger) -> None:
+    chance = random.Random(3)
+    happenings = [
+        {
+            "kind": chance.choice([EntryKind.CHARGE, EntryKind.RELEASE, EntryKind.EXPIRED_HOLD]),
+            "time": FIRST + chance.randrange(SPAN),
+            "paid": [(GrantKind.FREE, 5), (GrantKind.PURCHASE, 2)],
+            "debt": chance.choice([0, 3]),
+            "uncollected": chance.choice([0, 4]),
+            "reserved_quantity": chance.choice([None, 2]),
+            "quantity": chance.choice([None, 0, 9]),
+            **{name: chance.choice(["", "one", "two"]) for name in names},
+        }
+        for _ in range(200)
+    ]
+    happenings += [
+        {"kind": kind, "time": FIRST + SPAN, "grant": GrantKind.FREE, "amount": 2}
+        for kind in (EntryKind.GRANT_EXPIRED, EntryKind.GRANT_VOIDED, EntryKind.DEBT_REPAID)
+    ]
+    await filled(ledger, "UTC", happenings, batch=17)
+
+    def kept(connection: Connection) -> list[list[tuple[Any, ...]]]:
+        return [
+            sorted(tuple(row) for row in connection.execute(select(table)))
+            for table in (usage_hours, usage_days, grant_hours)
+        ] + [[tuple(row) for row in connection.execute(select(entries.c.quantity).order_by(entries.c.entry_number))]]
+
+    def made_again(connection: Connection) -> list[list[tuple[Any, ...]]]:
+        connection.execute(update(entries).values(quantity=0))
+        for table in (usage_hours, usage_days, grant_hours):
+            connection.execute(delete(table))
+        migration = ScriptDirectory(str(Path(earmark.ledger.__file__).parent / "migrations")).get_revision("0003")
+        assert migration is not None
+        migration.module.fill_quantities(connection)
+        migration.module.fill_rollups(connection)
+        return kept(connection)
+
+    database = ledger.reports._database
+    assert await database.read(kept) == await database.write(made_again)

@@ -60,18 +60,18 @@ _USES = ("charged", "uncollected", "succeeded", "failed", "expired", "quantity")
 _GRANT_USES = ("granted", "charged", "expired", "voided", "repaid", "uncollected")
 
 
-def _usage(period: str) -> Rollup:
+def _usage(period: str, *names: str) -> Rollup:
     return Rollup(
         f"usage_{period}s",
-        ("account_key", period, *_NAMES),
+        ("account_key", period, *names),
         _USES,
-        ("bigint", "integer", *("text" for _ in _NAMES), *("bigint" for _ in _USES)),
+        ("bigint", "integer", *("text" for _ in names), *("bigint" for _ in _USES)),
         frozenset({"uncollected", "quantity"}),
     )
 
 
-USAGE_HOURS = _usage("hour")
-USAGE_DAYS = _usage("day")
+USAGE_HOURS = _usage("hour", "operation")
+USAGE_DAYS = _usage("day", *_NAMES)
 GRANT_HOURS = Rollup(
     "grant_hours",
     ("account_key", "hour", "kind"),
@@ -149,14 +149,19 @@ class UsageDeltas:
 
     def rows(self) -> Iterator[tuple[Rollup, list[RollupRow]]]:
         """Yield what to add to each table, in the order of its keys; nothing for a table without additions."""
+        hours: dict[_Key, list[int]] = {}
         days: dict[_Key, list[int]] = {}
         for (key, hour, *names), uses in self._uses.items():
-            about = (key, hour // _HOURS_A_DAY, *names)
-            day = days.get(about)
-            days[about] = uses if day is None else [one + other for one, other in zip(day, uses, strict=True)]
-        for rollup, deltas in ((USAGE_HOURS, self._uses), (USAGE_DAYS, days), (GRANT_HOURS, self._grant_uses)):
+            _merge(hours, (key, hour, names[0]), uses)
+            _merge(days, (key, hour // _HOURS_A_DAY, *names), uses)
+        for rollup, deltas in ((USAGE_HOURS, hours), (USAGE_DAYS, days), (GRANT_HOURS, self._grant_uses)):
             if deltas:
                 yield rollup, [(*about, *_within(rollup, deltas[about])) for about in sorted(deltas)]
+
+
+def _merge(sums: dict[_Key, list[int]], about: _Key, uses: list[int]) -> None:
+    known = sums.get(about)
+    sums[about] = uses if known is None else [one + other for one, other in zip(known, uses, strict=True)]
 
 
 def _within(rollup: Rollup, uses: Sequence[int]) -> Iterator[int]:

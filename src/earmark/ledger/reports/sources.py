@@ -1,17 +1,23 @@
-"""What the reports' queries share: the pieces of their ranges as a table, exact sums, the time of the last entry."""
+"""How reports read sums: one scan of an index for each piece, and integers that are exact.
+
+The bounds stand in the statements as literals. A planner that does not know them takes any range for a large one, and
+reads the whole account instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Connection, Integer, cast, column, func, select, values
+from sqlalchemy import Connection, func, select, text
 
 from earmark.credits import MAX_MICROS
 from earmark.ledger.reports.pieces import Piece
 from earmark.ledger.tables import entries
 
-__all__ = ["bounded_sum", "exact_sum", "last_entry_time", "piece_table"]
+__all__ = ["bounded_sum", "exact_sum", "last_entry_time", "read_pieces"]
+
+_PIECES_AT_ONCE = 64
 
 
 def last_entry_time(connection: Connection, account_key: int) -> int:
@@ -21,21 +27,35 @@ def last_entry_time(connection: Connection, account_key: int) -> int:
     return -1 if found is None else int(found)
 
 
-def piece_table(pieces: Sequence[Piece]) -> CTE:
-    """Return pieces as a table with the columns `piece`, `start`, `end`: each is one scan of an index."""
-    columns = (column("piece", Integer), column("start", BigInteger), column("end", BigInteger))
-    # Literals: they are numbers, and a year of days is more parameters than a statement should have.
-    return values(*columns, literal_binds=True).data(list(pieces)).cte("pieces")
+def read_pieces(
+    connection: Connection, pieces: Sequence[Piece], statement: str, values: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a statement for every piece.
+
+    Args:
+        connection: Whose snapshot to read.
+        pieces: The numbers of their ranges come as the rows' first column.
+        statement: A SELECT in which `{piece}`, `{start}` and `{end}` stand for a piece's numbers; its columns come
+            after the piece's number.
+        values: Of the statement's parameters.
+    """
+    for at in range(0, len(pieces), _PIECES_AT_ONCE):
+        selects = (
+            statement.format(piece=piece, start=start, end=end)
+            for piece, start, end in pieces[at : at + _PIECES_AT_ONCE]
+        )
+        for row in connection.execute(text(" UNION ALL ".join(selects)), values or {}):
+            yield tuple(row)
 
 
-def exact_sum(summed: ColumnElement[Any]) -> ColumnElement[int]:
+def exact_sum(summed: str) -> str:
     """Return a sum as an integer; PostgreSQL's own type for it would come as a Decimal."""
-    return cast(func.sum(summed), BigInteger)
+    return f"CAST(sum({summed}) AS BIGINT)"
 
 
-def bounded_sum(connection: Connection, summed: ColumnElement[Any]) -> ColumnElement[int]:
+def bounded_sum(connection: Connection, summed: str) -> str:
     """Return a sum that stays at the largest number of the contract instead of passing it."""
     if connection.dialect.name == "postgresql":
-        return cast(func.least(func.sum(summed), MAX_MICROS), BigInteger)
+        return f"CAST(least(sum({summed}), {MAX_MICROS}) AS BIGINT)"
     # SQLite's `sum` fails beyond 63 bits; `total` is exact below 2^53.
-    return cast(func.min(func.total(summed), MAX_MICROS), BigInteger)
+    return f"CAST(min(total({summed}), {MAX_MICROS}) AS BIGINT)"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection
 
 from earmark.domain.states import EntryKind, GrantKind
 from earmark.ledger.administration import account_key_of
 from earmark.ledger.reports.models import MonthlySummary, SummaryLine
-from earmark.ledger.reports.pieces import Piece, cut
-from earmark.ledger.reports.sources import bounded_sum, exact_sum, last_entry_time, piece_table
-from earmark.ledger.tables import entries, entry_allocations, grant_hours
+from earmark.ledger.reports.pieces import HOUR, Piece, cut
+from earmark.ledger.reports.sources import bounded_sum, exact_sum, last_entry_time, read_pieces
 
 __all__ = ["read_summary"]
 
@@ -27,6 +26,26 @@ _USE_OF_KIND = {
 }
 _USES = ("granted", "charged", "expired", "voided", "repaid", "uncollected")
 
+# Formatted twice: with the report, and with each piece.
+_HOURS = """
+    SELECT {{piece}} AS piece, kind, {sums} FROM grant_hours
+    WHERE account_key = {account} AND hour >= {{start}} AND hour < {{end}} GROUP BY kind
+"""
+_CAME_AND_WENT = """
+    SELECT {{piece}} AS piece, kind, grant_kind, {amount} FROM entries
+    WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind IN (1, 5, 6, 7)
+    GROUP BY kind, grant_kind
+"""
+_PAID = """
+    SELECT {{piece}} AS piece, a.kind, {amount} FROM entries AS e
+    JOIN entry_allocations AS a ON a.account_key = e.account_key AND a.entry_number = e.entry_number
+    WHERE e.account_key = {account} AND e.time >= {{start}} AND e.time < {{end}} AND e.kind = 2 GROUP BY a.kind
+"""
+_UNPAID = """
+    SELECT {{piece}} AS piece, {debt}, {uncollected} FROM entries
+    WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind = 2 GROUP BY account_key
+"""
+
 _Uses = dict[tuple[int, int, str], int]
 """What was used: range, kind of grant, use."""
 
@@ -38,10 +57,10 @@ def read_summary(connection: Connection, account_id: str, start_time: int, end_t
         NotFound: ACCOUNT_NOT_FOUND.
     """
     account_key = account_key_of(connection, account_id)
-    pieces = cut((0, start_time, end_time), last_entry_time(connection, account_key), by_days=False)
+    pieces = cut((0, start_time, end_time), HOUR, last_entry_time(connection, account_key))
     uses: _Uses = defaultdict(int)
-    _add_hours(connection, account_key, pieces.hours, uses)
-    _add_entries(connection, account_key, pieces.entries, uses)
+    _add_hours(connection, account_key, pieces.whole, uses)
+    _add_edges(connection, account_key, pieces.edges, uses)
     kinds = [_line(uses, kind) for kind in GrantKind]
     return MonthlySummary(
         total=_together(kinds),
@@ -55,59 +74,24 @@ def read_summary(connection: Connection, account_id: str, start_time: int, end_t
 
 
 def _add_hours(connection: Connection, account_key: int, pieces: Sequence[Piece], uses: _Uses) -> None:
-    if not pieces:
-        return
-    wanted = piece_table(pieces)
-    rows = grant_hours.c
-    inside = and_(rows.account_key == account_key, rows.hour >= wanted.c.start, rows.hour < wanted.c.end)
-    query = (
-        select(
-            wanted.c.piece,
-            rows.kind,
-            *(bounded_sum(connection, rows[use]) if use == "uncollected" else exact_sum(rows[use]) for use in _USES),
-        )
-        .join_from(wanted, grant_hours, inside)
-        .group_by(wanted.c.piece, rows.kind)
-    )
-    for piece, kind, *sums in connection.execute(query):
-        for use, amount in zip(_USES, sums, strict=True):
+    sums = ", ".join(bounded_sum(connection, use) if use == "uncollected" else exact_sum(use) for use in _USES)
+    for piece, kind, *amounts in read_pieces(connection, pieces, _HOURS.format(account=account_key, sums=sums)):
+        for use, amount in zip(_USES, amounts, strict=True):
             uses[piece, kind, use] += amount
 
 
-def _add_entries(connection: Connection, account_key: int, pieces: Sequence[Piece], uses: _Uses) -> None:
-    if not pieces:
-        return
-    wanted = piece_table(pieces)
-    rows, parts = entries.c, entry_allocations.c
-    piece = wanted.c.piece
-    inside = and_(rows.account_key == account_key, rows.time >= wanted.c.start, rows.time < wanted.c.end)
-    came_and_went = (
-        select(piece, rows.kind, rows.grant_kind, exact_sum(rows.amount))
-        .join_from(wanted, entries, inside)
-        .where(rows.kind.in_([kind.value for kind in _USE_OF_KIND]))
-        .group_by(piece, rows.kind, rows.grant_kind)
-    )
-    for number, kind, grant_kind, amount in connection.execute(came_and_went):
-        uses[number, grant_kind, _USE_OF_KIND[EntryKind(kind)]] += amount
-    charge = rows.kind == EntryKind.CHARGE.value
-    of_entry = and_(parts.account_key == rows.account_key, parts.entry_number == rows.entry_number)
-    paid = (
-        select(piece, parts.kind, exact_sum(parts.amount))
-        .select_from(wanted.join(entries, inside).join(entry_allocations, of_entry))
-        .where(charge)
-        .group_by(piece, parts.kind)
-    )
-    for number, grant_kind, amount in connection.execute(paid):
-        uses[number, grant_kind, "charged"] += amount
-    unpaid = (
-        select(piece, exact_sum(rows.debt), bounded_sum(connection, rows.uncollected))
-        .join_from(wanted, entries, inside)
-        .where(charge)
-        .group_by(piece)
-    )
-    for number, borrowed, uncollected in connection.execute(unpaid):
-        uses[number, _NO_GRANT, "charged"] += borrowed
-        uses[number, _NO_GRANT, "uncollected"] += uncollected
+def _add_edges(connection: Connection, account_key: int, pieces: Sequence[Piece], uses: _Uses) -> None:
+    came_and_went = _CAME_AND_WENT.format(account=account_key, amount=exact_sum("amount"))
+    for piece, kind, grant_kind, amount in read_pieces(connection, pieces, came_and_went):
+        uses[piece, grant_kind, _USE_OF_KIND[EntryKind(kind)]] += amount
+    paid = _PAID.format(account=account_key, amount=exact_sum("a.amount"))
+    for piece, grant_kind, amount in read_pieces(connection, pieces, paid):
+        uses[piece, grant_kind, "charged"] += amount
+    debt, uncollected = exact_sum("debt"), bounded_sum(connection, "uncollected")
+    unpaid = _UNPAID.format(account=account_key, debt=debt, uncollected=uncollected)
+    for piece, borrowed, lost in read_pieces(connection, pieces, unpaid):
+        uses[piece, _NO_GRANT, "charged"] += borrowed
+        uses[piece, _NO_GRANT, "uncollected"] += lost
 
 
 def _line(uses: _Uses, kind: GrantKind) -> SummaryLine:

@@ -14,21 +14,35 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, select
+from sqlalchemy import Connection, select
 
 from earmark.credits import MAX_MICROS
 from earmark.domain.days import first_of_month, local_date, next_month, start_of_day
-from earmark.domain.states import EntryKind
 from earmark.ledger.administration import account_not_found
 from earmark.ledger.reports.models import GroupBy, OrderBy, UsageQuery, UsageReport, UsageRow
-from earmark.ledger.reports.pieces import Piece, cut
-from earmark.ledger.reports.sources import bounded_sum, exact_sum, last_entry_time, piece_table
-from earmark.ledger.tables import accounts, entries, usage_days, usage_hours
+from earmark.ledger.reports.pieces import DAY, HOUR, cut
+from earmark.ledger.reports.sources import bounded_sum, exact_sum, last_entry_time, read_pieces
+from earmark.ledger.tables import accounts
 
 __all__ = ["read_usage"]
 
 _NAMES = {GroupBy.OPERATION: "operation", GroupBy.USER: "user_id", GroupBy.PROJECT: "project_id"}
-_ENDINGS = (EntryKind.CHARGE.value, EntryKind.RELEASE.value, EntryKind.EXPIRED_HOLD.value)
+_USES = ("charged", "uncollected", "succeeded", "failed", "expired", "quantity")
+_BOUNDED = frozenset({"uncollected", "quantity"})
+_BY_OPERATION = ("usage_hours", "hour", HOUR)
+_BY_EVERYTHING = ("usage_days", "day", DAY)
+
+# Formatted twice: with the report, and with each piece.
+_ROLLED_UP = """
+    SELECT {{piece}} AS piece, {names}{sums} FROM {table}
+    WHERE account_key = {account} AND {period} >= {{start}} AND {period} < {{end}}{filters} GROUP BY {grouped}
+"""
+_COUNTED = """
+    SELECT {{piece}} AS piece, {names}{charged}, {uncollected}, count(CASE kind WHEN 2 THEN 1 END),
+        count(CASE kind WHEN 3 THEN 1 END), count(CASE kind WHEN 4 THEN 1 END), {quantity}
+    FROM entries WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind IN (2, 3, 4){filters}
+    GROUP BY {grouped}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +76,25 @@ def read_usage(connection: Connection, query: UsageQuery) -> UsageReport:
         {time for period in (whole, *periods) for time in (period.before, period.start, period.end)},
     )
     current, before = _belongings(boundaries, periods), _belongings_before(boundaries, [*periods, whole])
-    pieces = cut(boundaries, last_entry_time(connection, account.account_key), by_days=True)
     names = [_NAMES[group] for group in query.group_by if group in _NAMES]
     rows: dict[tuple[Any, ...], UsageRow] = {}
     previous: dict[tuple[Any, ...], int] = defaultdict(int)
     total = UsageRow()
-    for source in (
-        _rolled_up(connection, query, account.account_key, usage_days, usage_days.c.day, names, pieces.days),
-        _rolled_up(connection, query, account.account_key, usage_hours, usage_hours.c.hour, names, pieces.hours),
-        _counted(connection, query, account.account_key, names, pieces.entries),
-    ):
-        for found in source:
-            key = tuple(found[1 : 1 + len(names)])
-            sums = found[1 + len(names) :]
-            for number in current[found.piece]:
-                row = rows.get((number, *key))
-                if row is None:
-                    about = dict(zip(names, key, strict=True))
-                    row = rows[number, *key] = UsageRow(start_time=periods[number].first_moment, **about)
-                _add(row, sums)
-                _add(total, sums)
-            for number in before[found.piece]:
-                if number == len(periods):
-                    total.previous_charged += sums[0]
-                else:
-                    previous[number, *key] += sums[0]
+    for found in _sources(connection, query, account.account_key, boundaries, names):
+        piece, *about = found[: 1 + len(names)]
+        sums = found[1 + len(names) :]
+        for number in current[piece]:
+            row = rows.get((number, *about))
+            if row is None:
+                fields = dict(zip(names, about, strict=True))
+                row = rows[number, *about] = UsageRow(start_time=periods[number].first_moment, **fields)
+            _add(row, sums)
+            _add(total, sums)
+        for number in before[piece]:
+            if number == len(periods):
+                total.previous_charged += sums[0]
+            else:
+                previous[number, *about] += sums[0]
     for of, row in rows.items():
         row.previous_charged = previous[of]
     ordered = sorted(rows.values(), key=lambda row: _order(row, query))
@@ -126,68 +134,38 @@ def _belongings_before(boundaries: Sequence[int], periods: Sequence[_Period]) ->
     return _belongings(boundaries, [_Period(0, period.before, period.start) for period in periods])
 
 
-def _rolled_up(
-    connection: Connection,
-    query: UsageQuery,
-    account_key: int,
-    table: Table,
-    time: ColumnElement[int],
-    names: Sequence[str],
-    pieces: Sequence[Piece],
-) -> Sequence[Any]:
-    if not pieces:
-        return ()
-    wanted = piece_table(pieces)
-    rows = table.c
-    inside = and_(rows.account_key == account_key, time >= wanted.c.start, time < wanted.c.end)
-    found = select(
-        wanted.c.piece,
-        *(rows[name] for name in names),
-        exact_sum(rows.charged),
-        bounded_sum(connection, rows.uncollected),
-        exact_sum(rows.succeeded),
-        exact_sum(rows.failed),
-        exact_sum(rows.expired),
-        bounded_sum(connection, rows.quantity),
-    ).join_from(wanted, table, inside)
-    return connection.execute(_grouped(found, query, table, wanted.c.piece, names)).all()
-
-
-def _counted(
-    connection: Connection, query: UsageQuery, account_key: int, names: Sequence[str], pieces: Sequence[Piece]
-) -> Sequence[Any]:
-    if not pieces:
-        return ()
-    wanted = piece_table(pieces)
-    rows = entries.c
-    inside = and_(rows.account_key == account_key, rows.time >= wanted.c.start, rows.time < wanted.c.end)
-    charge = rows.kind == EntryKind.CHARGE.value
-    found = (
-        select(
-            wanted.c.piece,
-            *(rows[name] for name in names),
-            exact_sum(rows.amount),
-            bounded_sum(connection, case((charge, rows.uncollected), else_=0)),
-            *(func.count(case((rows.kind == kind, 1))) for kind in _ENDINGS),
-            bounded_sum(connection, rows.quantity),
-        )
-        .join_from(wanted, entries, inside)
-        .where(rows.kind.in_(_ENDINGS))
+def _sources(
+    connection: Connection, query: UsageQuery, account_key: int, boundaries: Sequence[int], names: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield what was used in each range between boundaries: its number, the names that rows are about, the sums."""
+    wanted = {"operation": query.operation, "user_id": query.user_id, "project_id": query.project_id}
+    values = {name: value for name, value in wanted.items() if value is not None}
+    # Few reports look at more than the operation: an account has few operations, and many of everything together.
+    table, period, unit = _BY_OPERATION if {*names, *values} <= {"operation"} else _BY_EVERYTHING
+    pieces = cut(boundaries, unit, last_entry_time(connection, account_key))
+    selected = "".join(f"{name}, " for name in names)
+    grouped = ", ".join(("account_key", *names))
+    filters = "".join(f" AND {name} = :{name}" for name in values)
+    rolled_up = _ROLLED_UP.format(
+        names=selected,
+        sums=", ".join(bounded_sum(connection, use) if use in _BOUNDED else exact_sum(use) for use in _USES),
+        table=table,
+        account=account_key,
+        period=period,
+        filters=filters,
+        grouped=grouped,
     )
-    return connection.execute(_grouped(found, query, entries, wanted.c.piece, names)).all()
-
-
-def _grouped(
-    found: Select[Any], query: UsageQuery, table: Table, piece: ColumnElement[int], names: Sequence[str]
-) -> Select[Any]:
-    for name, value in (
-        ("operation", query.operation),
-        ("user_id", query.user_id),
-        ("project_id", query.project_id),
-    ):
-        if value is not None:
-            found = found.where(table.c[name] == value)
-    return found.group_by(piece, *(table.c[name] for name in names))
+    yield from read_pieces(connection, pieces.whole, rolled_up, values)
+    counted = _COUNTED.format(
+        names=selected,
+        charged=exact_sum("CASE kind WHEN 2 THEN amount ELSE 0 END"),
+        uncollected=bounded_sum(connection, "CASE kind WHEN 2 THEN uncollected ELSE 0 END"),
+        quantity=bounded_sum(connection, "quantity"),
+        account=account_key,
+        filters=filters,
+        grouped=grouped,
+    )
+    yield from read_pieces(connection, pieces.edges, counted, values)
 
 
 def _add(row: UsageRow, sums: Sequence[int]) -> None:

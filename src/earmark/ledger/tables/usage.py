@@ -1,7 +1,6 @@
 """Roll-ups of what was used, for reports. Each sums the entries of an hour or a day of UTC, and is never behind them.
 
-Zones begin their days at any quarter of an hour, and reports at any microsecond: what a report wants of an hour that
-its range cuts, it reads from the entries (`ledger.reports`).
+What a report wants of an hour or a day that its range cuts, it reads from the entries (`ledger.reports`).
 """
 
 from __future__ import annotations
@@ -16,31 +15,29 @@ __all__ = ["grant_hours", "usage_days", "usage_hours"]
 _NAME = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-def _usage(name: str, period: str) -> Table:
+def _usage(name: str, period: str, *names: str) -> Table:
     return Table(
         name,
         metadata,
         Column("account_key", BigInteger, nullable=False),
         # Hours, or days, since 1970.
         Column(period, Integer, nullable=False),
-        Column("operation", _NAME, nullable=False),
-        Column("user_id", _NAME, nullable=False),
-        Column("project_id", _NAME, nullable=False),
+        *(Column(text, _NAME, nullable=False) for text in names),
         Column("charged", BigInteger, nullable=False),
         Column("uncollected", BigInteger, nullable=False),
         Column("succeeded", BigInteger, nullable=False),
         Column("failed", BigInteger, nullable=False),
         Column("expired", BigInteger, nullable=False),
         Column("quantity", BigInteger, nullable=False),
-        PrimaryKeyConstraint("account_key", period, "operation", "user_id", "project_id", name=f"{name}_pkey"),
+        PrimaryKeyConstraint("account_key", period, *names, name=f"{name}_pkey"),
         sqlite_with_rowid=False,
         # Room on each page, so that an update stays on it and touches no index.
         postgresql_with={"fillfactor": "70"},
     )
 
 
-usage_hours = _usage("usage_hours", "hour")
-usage_days = _usage("usage_days", "day")
+usage_hours = _usage("usage_hours", "hour", "operation")
+usage_days = _usage("usage_days", "day", "operation", "user_id", "project_id")
 
 grant_hours = Table(
     "grant_hours",

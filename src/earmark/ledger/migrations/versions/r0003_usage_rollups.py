@@ -6,6 +6,10 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
+_PERIODS = (
+    ("hour", 3_600_000_000, ("operation",)),
+    ("day", 86_400_000_000, ("operation", "user_id", "project_id")),
+)
 # Of each charge: what it was settled with, else what was reserved, else 1.
 _QUANTITIES = {
     "postgresql": """
@@ -19,24 +23,15 @@ _QUANTITIES = {
         WHERE kind = 2
     """,
 }
-_HOURS = """
-    INSERT INTO usage_hours (account_key, hour, operation, user_id, project_id,
+_USAGE = """
+    INSERT INTO usage_{period}s (account_key, {period}, {names},
         charged, uncollected, succeeded, failed, expired, quantity)
-    SELECT account_key, time / 3600000000, operation, user_id, project_id,
+    SELECT account_key, time / {length}, {names},
         sum(amount), sum(CASE kind WHEN 2 THEN uncollected ELSE 0 END), count(CASE kind WHEN 2 THEN 1 END),
         count(CASE kind WHEN 3 THEN 1 END), count(CASE kind WHEN 4 THEN 1 END),
         {least}(sum(quantity), 9007199254740991)
     FROM entries WHERE kind IN (2, 3, 4)
-    GROUP BY account_key, time / 3600000000, operation, user_id, project_id
-"""
-_DAYS = """
-    INSERT INTO usage_days (account_key, day, operation, user_id, project_id,
-        charged, uncollected, succeeded, failed, expired, quantity)
-    SELECT account_key, hour / 24, operation, user_id, project_id,
-        sum(charged), sum(uncollected), sum(succeeded), sum(failed), sum(expired),
-        {least}(sum(quantity), 9007199254740991)
-    FROM usage_hours
-    GROUP BY account_key, hour / 24, operation, user_id, project_id
+    GROUP BY account_key, time / {length}, {names}
 """
 _GRANTS = """
     INSERT INTO grant_hours (account_key, hour, kind, granted, charged, expired, voided, repaid, uncollected)
@@ -63,17 +58,18 @@ _GRANTS = """
 
 def upgrade() -> None:
     op.add_column("entries", sa.Column("quantity", sa.BigInteger(), nullable=False, server_default="0"))
-    for name, period in (("usage_hours", "hour"), ("usage_days", "day")):
+    for period, _, names in _PERIODS:
+        name = f"usage_{period}s"
         op.create_table(
             name,
             sa.Column("account_key", sa.BigInteger(), nullable=False),
             sa.Column(period, sa.Integer(), nullable=False),
-            *(sa.Column(text, _name(), nullable=False) for text in ("operation", "user_id", "project_id")),
+            *(sa.Column(text, _name(), nullable=False) for text in names),
             *(
                 sa.Column(number, sa.BigInteger(), nullable=False)
                 for number in ("charged", "uncollected", "succeeded", "failed", "expired", "quantity")
             ),
-            sa.PrimaryKeyConstraint("account_key", period, "operation", "user_id", "project_id", name=f"{name}_pkey"),
+            sa.PrimaryKeyConstraint("account_key", period, *names, name=f"{name}_pkey"),
             sqlite_with_rowid=False,
             postgresql_with={"fillfactor": "70"},
         )
@@ -91,16 +87,23 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     connection = op.get_bind()
-    connection.execute(sa.text(_QUANTITIES[connection.dialect.name]))
+    fill_quantities(connection)
     fill_rollups(connection)
     _create_indexes()
+
+
+def fill_quantities(connection: sa.Connection) -> None:
+    """Give every charge its quantity."""
+    connection.execute(sa.text(_QUANTITIES[connection.dialect.name]))
 
 
 def fill_rollups(connection: sa.Connection) -> None:
     """Sum the entries into the roll-ups, which are empty."""
     least = "least" if connection.dialect.name == "postgresql" else "min"
-    for statement in (_HOURS, _DAYS, _GRANTS):
-        connection.execute(sa.text(statement.format(least=least)))
+    for period, length, names in _PERIODS:
+        statement = _USAGE.format(period=period, length=length, names=", ".join(names), least=least)
+        connection.execute(sa.text(statement))
+    connection.execute(sa.text(_GRANTS))
 
 
 def _create_indexes() -> None:
