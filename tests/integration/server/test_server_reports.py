@@ -10,6 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from earmark.v1 import account_pb2
 from earmark.v1 import account_service_pb2 as accounts
+from earmark.v1 import catalog_service_pb2 as catalog
+from earmark.v1 import catalog_service_pb2_grpc as catalog_rpc
 from earmark.v1 import ledger_service_pb2 as pb
 from earmark.v1 import metering_service_pb2 as metering
 from tests.integration.server.conftest import Sidecar, refusal
@@ -95,6 +97,23 @@ async def test_only_admins_of_a_team_see_who_used_what(sidecar: Sidecar) -> None
     for user_id in ("bob", "eve"):
         refused = await refusal(asked_by(user_id))
         assert (refused.code, refused.reason) == ("PERMISSION_DENIED", "WRONG_ROLE")
+
+
+async def test_a_catalog_may_sell_reports_with_some_plans_only(sidecar: Sidecar) -> None:
+    await sidecar.account("acme", credits=1)
+    document = """
+        name: test
+        analytics_entitlement: analytics
+        plans:
+          free: {credits: 5, cycle: once}
+          business: {credits: 150, cycle: monthly, entitlements: {analytics: yes}}
+    """
+    stub: Any = catalog_rpc.CatalogServiceStub(sidecar.channel)
+    await stub.ApplyCatalog(catalog.ApplyCatalogRequest(document=document, request_id="apply"))
+    refused = await refusal(sidecar.ledger.GetUsageReport(By(account_id="acme", group_by=[By.GROUP_BY_DAY])))
+    assert (refused.code, refused.reason) == ("PERMISSION_DENIED", "NOT_ENTITLED")
+    assert refused.metadata == {"entitlement": "analytics"}
+    await sidecar.ledger.GetMonthlySummary(pb.GetMonthlySummaryRequest(account_id="acme"))
 
 
 @pytest.mark.parametrize(
