@@ -15,6 +15,7 @@ from earmark.ledger.catalogs import CatalogTable
 from earmark.ledger.connections import Database, parse_url
 from earmark.ledger.entries import Entries
 from earmark.ledger.flush import Flush, flush_writer
+from earmark.ledger.imports import Imports
 from earmark.ledger.models import FlushOutcome
 from earmark.ledger.notifications import Notifications
 from earmark.ledger.postgres import PostgresDatabase
@@ -70,6 +71,7 @@ class Ledger:
         self.partitions = Partitions(database)
         self.accounts = Accounts(database, clock)
         self.billing = Billing(database, clock)
+        self.imports = Imports(database, clock)
         self.entries = Entries(database)
         self.catalogs = CatalogTable(database, clock)
         self.projections = Projections(database, clock)

@@ -39,6 +39,8 @@ __all__ = [
     "content_of",
     "creation_content",
     "fill_account",
+    "grant_kind",
+    "grant_priority",
     "member_role",
     "new_account",
     "sets_alerts",
@@ -175,10 +177,8 @@ def asked_grant(request: pb.CreateGrantRequest) -> AskedGrant:
             {"amount_micros": 0},
             field="amount_micros",
         )
-    kind = GrantKind(checks.member_of(request.kind, _KINDS, "kind") or GrantKind.FREE)
-    priority = request.priority if request.HasField("priority") else None
-    if priority is not None and not 0 <= priority <= _MAX_PRIORITY:
-        raise checks.invalid("priority", f"{priority} is not between 0 and {_MAX_PRIORITY}")
+    kind = grant_kind(request.kind, "kind")
+    priority = grant_priority(request, "priority")
     expire_time = checks.time(request.expire_time, "expire_time") if request.HasField("expire_time") else None
     if expire_time == 0:
         raise checks.invalid("expire_time", "must lie in the future")
@@ -199,16 +199,30 @@ def asked_grant(request: pb.CreateGrantRequest) -> AskedGrant:
     )
 
 
-def user_id(text: str) -> str:
+def grant_kind(value: int, field: str) -> GrantKind:
+    """Check where credits come from; free ones by default."""
+    return GrantKind(checks.member_of(value, _KINDS, field) or GrantKind.FREE)
+
+
+def grant_priority(given: pb.CreateGrantRequest | pb.ImportedGrant, field: str) -> int | None:
+    """Check a priority: 0 to 1,000,000; None where it is left to the catalog."""
+    if not given.HasField("priority"):
+        return None
+    if not 0 <= given.priority <= _MAX_PRIORITY:
+        raise checks.invalid(field, f"{given.priority} is not between 0 and {_MAX_PRIORITY}")
+    return given.priority
+
+
+def user_id(text: str, field: str = "user_id") -> str:
     """Check the id of a member: 1 to 128 characters."""
     if not text:
-        raise checks.invalid("user_id", "is missing; give 1 to 128 characters")
-    return checks.name(text, "user_id")
+        raise checks.invalid(field, "is missing; give 1 to 128 characters")
+    return checks.name(text, field)
 
 
-def member_role(value: int) -> MemberRole:
+def member_role(value: int, field: str = "role") -> MemberRole:
     """Check a member's role."""
-    return MemberRole(checks.member_of(value, _ROLES, "role") or MemberRole.MEMBER)
+    return MemberRole(checks.member_of(value, _ROLES, field) or MemberRole.MEMBER)
 
 
 def fill_account(into: accounts.Account, record: AccountRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -39,9 +39,10 @@ from earmark.server.administration import AccountNow, Relay
 from earmark.server.admission import Admission
 from earmark.server.claims import AccountClaims, CurrentCatalog, includes
 from earmark.server.grants import fill_grant, read_live_grants
+from earmark.server.imports import Importer
 from earmark.server.paging import decode_token, encode_token
 from earmark.server.replies import fill_balance
-from earmark.server.unary import Context, execute, unary
+from earmark.server.unary import Context, execute, stream, unary
 from earmark.server.validation import Requests
 from earmark.v1 import account_service_pb2 as pb
 from earmark.v1 import account_service_pb2_grpc as rpc
@@ -77,6 +78,7 @@ class AccountServicer(rpc.AccountServiceServicer):
         requests: Requests,
         catalogs: CurrentCatalog,
         claims: AccountClaims,
+        importer: Importer,
         admission: Admission,
         now: Callable[[], int],
     ) -> None:
@@ -89,6 +91,7 @@ class AccountServicer(rpc.AccountServiceServicer):
         self._requests = requests
         self._catalogs = catalogs
         self._claims = claims
+        self._importer = importer
         self._now = now
 
     @unary
@@ -254,6 +257,14 @@ class AccountServicer(rpc.AccountServiceServicer):
         if len(records) > size:
             response.next_page_token = encode_token(_BeforeGrant(records[size - 1].number), query)
         return response
+
+    @stream
+    async def ImportAccounts(
+        self, requests: AsyncIterator[pb.ImportAccountsRequest], _context: Context
+    ) -> AsyncIterator[pb.ImportAccountsResponse]:
+        """Bring accounts from another system, each by itself, and answer in their order."""
+        async for request in requests:
+            yield await self._importer.bring(request.account, validate_only=request.validate_only)
 
     async def _subscribe(self, account_id: str, catalog: Catalog) -> None:
         """Give a new account the catalog's default plan. If that fails half-way, the cycle job completes it."""

@@ -73,11 +73,11 @@ def overrides(given: pb.SubscriptionOverrides) -> Overrides:
     )
 
 
-def identity(text: str) -> str:
+def identity(text: str, field: str = "identity") -> str:
     """Check and normalise who claims: 1 to 256 characters, of which some are no spaces."""
-    normalised = normalise_identity(checks.name(text.strip(), "identity", _MAX_IDENTITY))
+    normalised = normalise_identity(checks.name(text.strip(), field, _MAX_IDENTITY))
     if not normalised:
-        raise checks.invalid("identity", "is missing: say who claims, for example by a wallet address")
+        raise checks.invalid(field, "is missing: say who claims, for example by a wallet address")
     return normalised
 
 

@@ -22,6 +22,7 @@ from earmark.server.billing import BillingServicer
 from earmark.server.catalog import CatalogServicer
 from earmark.server.claims import AccountClaims
 from earmark.server.deferral import Deferral
+from earmark.server.imports import Importer
 from earmark.server.ledger import LedgerServicer
 from earmark.server.listeners import Listeners
 from earmark.server.metering import MeteringServicer
@@ -120,6 +121,7 @@ class SidecarServer:
                 requests,
                 catalogs,
                 claims,
+                Importer(ledger.imports, catalogs, clock.now),
                 self.admission,
                 clock.now,
             ),
