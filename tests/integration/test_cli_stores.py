@@ -202,3 +202,62 @@ def test_the_demo_notices_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "studio: " in done.stderr
     assert "Every figure agrees" not in done.stdout
+
+
+ACCOUNTS = """\
+{"account_id": "acme", "time_zone": "Europe/Paris", "balance_micros": 5000000, "lifetime_charged_micros": "7000000",
+ "members": [{"user_id": "ada"}]}
+{"account_id": "globex", "grants": [{"external_id": "order 7", "kind": "KIND_PURCHASE", "amount_micros": 25000000,
+ "charged_micros": 4000000, "acquire_time": "2026-03-01T00:00:00Z"}],
+ "subscription": {"plan_id": "basic", "anchor_time": "2026-03-01T00:00:00Z"}, "claimed_identities": ["0xABC"]}
+
+{"account_id": "initech", "balance": 5}
+{"account_id": "umbrella"
+{"account_id": "hooli", "time_zone": "Mars/Olympus"}
+"""
+
+
+def test_import_beside_a_sidecar(shell: Shell, tmp_path: Path) -> None:
+    lines = ACCOUNTS.replace(",\n ", ", ")
+    (tmp_path / "accounts.jsonl").write_text(lines + '{"account_id": "' + "x" * 2**22 + '"}\n{"account_id": "last"}')
+    with EarmarkServer(data_dir=tmp_path / "data", catalog="preset:amisi") as server:
+        command = ("import", "accounts.jsonl", "--data-dir", "data")
+        checked = shell(*command, "--dry-run")
+        assert checked.status == 1
+        assert checked.out.splitlines()[-1] == "Checked 7 accounts, 4 refused; nothing was brought."
+        brought = shell(*command)
+        assert brought.status == 1
+        assert [line.split(":")[0] for line in brought.err.splitlines()] == ["line 4", "line 5", "line 6", "line 7"]
+        assert 'no field named "balance"' in brought.err
+        assert "Mars/Olympus" in brought.err
+        assert "is longer than 4 MiB" in brought.err
+        again = json.loads(shell(*command, "--json").out)
+        assert {name: again[name] for name in ("accounts", "imported", "unchanged", "refused")} == {
+            "accounts": 7,
+            "imported": 0,
+            "unchanged": 3,
+            "refused": 4,
+        }
+        assert [(one["line"], one["reason"]) for one in again["errors"]] == [
+            (number, "INVALID_ARGUMENT") for number in (4, 5, 6, 7)
+        ]
+        with Client(server.address) as client:
+            assert (client.get_balance("acme").available, client.get_balance("globex").available) == (5, 21)
+            with client.reserve("globex", amount=21) as hold:
+                hold.commit()
+    good = "".join(line for line in lines.splitlines(keepends=True)[:2])
+    (tmp_path / "good.jsonl").write_text(good)
+    alone = shell("import", "good.jsonl", "--data-dir", "data")
+    assert alone.status == 0
+    assert alone.out.splitlines()[-1] == "Read 2 accounts, none refused."
+    assert shell("reconcile", "--data-dir", "data").status == 0
+
+
+def test_import_says_what_is_missing(shell: Shell, tmp_path: Path) -> None:
+    assert "none.jsonl: No such file" in shell("import", "none.jsonl").error
+    (tmp_path / "one.jsonl").write_text('{"account_id": "acme"}\n')
+    no_ledger = shell("import", "one.jsonl")
+    assert no_ledger.status != 0
+    assert "earmark db upgrade" in no_ledger.error
+    assert shell("db", "upgrade", "--data-dir", "data").status == 0
+    assert "start `earmark serve`" in shell("import", "one.jsonl", "--data-dir", "data").error

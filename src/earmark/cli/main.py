@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from earmark.cli import account, catalog, database, demo, health, ledger, proto, reconcile, report, reservation, serve
+from earmark.cli import (
+    account,
+    catalog,
+    database,
+    demo,
+    health,
+    imports,
+    ledger,
+    proto,
+    reconcile,
+    report,
+    reservation,
+    serve,
+)
 from earmark.cli.exits import CommandError, ExitStatus, status_of
 from earmark.cli.groups import CommandGroup
 from earmark.cli.options import examples
@@ -59,6 +72,7 @@ app.add_typer(reservation.commands, name="reservation")
 app.add_typer(ledger.commands, name="ledger")
 app.add_typer(report.commands, name="report")
 app.add(*reconcile.EXAMPLES)(reconcile.reconcile)
+app.add(*imports.EXAMPLES, name="import")(imports.import_accounts)
 app.add(*health.EXAMPLES)(health.health)
 app.add_typer(proto.commands, name="proto")
 app.add_typer(database.commands, name="db")
