@@ -72,7 +72,8 @@ class Metering(Protocol):
     def submit(self, operation: AccountOperation, on_done: OnDone) -> None:
         """Execute an operation; call `on_done` exactly once, from the event loop, never from inside `submit`.
 
-        The result is final: misses were loaded, unknown reservations looked up in SQL, waits waited out. An
+        The result is final: misses were loaded, unknown reservations looked up in SQL, calls derived anew where the
+        configuration had moved on, waits waited out. An
         `EarmarkError` (an `Unavailable`, ACCOUNT_NOT_FOUND, RESERVATION_NOT_FOUND, INTERNAL) is passed, not raised;
         a `Refused` is a result.
         """

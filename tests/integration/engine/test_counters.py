@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
+from earmark.credits import MAX_MICROS
 from earmark.domain.ids import reservation_digest
 from earmark.domain.limits import FOREVER
+from earmark.domain.states import Enforcement
 from earmark.engine.operations import (
     ABSENT,
     Charge,
     Commit,
+    Configure,
     ConfirmFlush,
     Counter,
     Evict,
@@ -229,6 +232,16 @@ async def test_a_charge_and_its_counter_are_written_together(rig: Rig) -> None:
     counter = await rig.field(0)
     assert counter is not None
     assert (counter.used, counter.charged, counter.refs) == (20, 20, 0)
+
+
+async def test_the_largest_overage_is_counted_exactly(rig: Rig) -> None:
+    await rig.do(Configure("acme", 2, suspended=False, enforcement=Enforcement.OBSERVE, overdraft_limit=0))
+    await rig.do(rig.reserving("r", 81, rig.claim()))
+    assert isinstance(await rig.commit("r", MAX_MICROS - 1), Done)
+    counter = await rig.field(0)
+    assert counter is not None
+    assert (counter.used, counter.charged) == (MAX_MICROS - 1, MAX_MICROS - 1)
+    assert await rig.do(rig.reserving("more", 2, rig.claim())) == Refused(RefusalCode.INVALID_AMOUNT, ())
 
 
 async def test_the_store_tells_the_time_of_its_clock(rig: Rig) -> None:

@@ -159,7 +159,7 @@ local function count_ending(account, windows, before, counted)
     local field = counter_field(account, windows[i], windows[i + 1])
     local counter = counter_at(account, field)
     if counter then
-      counter[C_USED] = counter[C_USED] + counted - before
+      counter[C_USED] = counter[C_USED] + (counted - before) -- in this order it never passes what is exact
       counter[C_REFS] = counter[C_REFS] - 1
       count_charge(account, windows[i], counter, counted)
       if counter[C_REFS] == 0 and counter[C_END] <= now then
