@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from zoneinfo import ZoneInfo
 
 from earmark.domain.catalog import LimitRule, LimitScope, LimitWindow
@@ -24,12 +24,13 @@ from earmark.domain.days import add_months, first_of_month, local_date, start_of
 __all__ = [
     "FOREVER",
     "Calendar",
+    "LimitKey",
     "applicable",
     "candidate_windows",
     "effective_limits",
     "limit_key",
-    "limit_name",
     "near_amount",
+    "parse_limit_key",
 ]
 
 FOREVER = 2**53 - 1
@@ -50,17 +51,28 @@ class Calendar:
     """The ends of billing cycles around now, rising; () without a subscription: then cycles are calendar months."""
 
 
+class LimitKey(NamedTuple):
+    """What the key of a limit's counter says."""
+
+    name: str
+    """Holds no colon (the catalog and the server refuse it)."""
+    created_seq: int
+    window: LimitWindow
+    """A catalog's limit that turns from day to month counts anew: their windows may begin at one moment."""
+    scope: LimitScope
+    subject: str
+    """The last part: it may hold colons."""
+
+
 def limit_key(rule: LimitRule, subject: str) -> str:
-    """Return the key of a limit's counter: `name:created_seq:scope:subject`, the subject last, as it may hold colons.
-
-    Names hold no colon (the catalog and the server refuse it).
-    """
-    return f"{rule.name}:{rule.created_seq}:{rule.scope.value}:{subject}"
+    """Return the key of a limit's counter; `parse_limit_key` reads it."""
+    return f"{rule.name}:{rule.created_seq}:{rule.window.value}:{rule.scope.value}:{subject}"
 
 
-def limit_name(key: str) -> str:
-    """Return the name of the limit that a counter's key belongs to."""
-    return key.partition(":")[0]
+def parse_limit_key(key: str) -> LimitKey:
+    """Return what `limit_key` wrote."""
+    name, created_seq, window, scope, subject = key.split(":", 4)
+    return LimitKey(name, int(created_seq), LimitWindow(window), LimitScope(scope), subject)
 
 
 def near_amount(rule: LimitRule) -> int:

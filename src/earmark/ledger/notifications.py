@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from earmark.credits import format_credits
-from earmark.domain.limits import limit_name
+from earmark.domain.limits import parse_limit_key
 from earmark.domain.states import AlertKind
 from earmark.ledger.connections import Database
 from earmark.ledger.flush.alerts import (
@@ -132,7 +132,7 @@ class NotificationRecord(Struct, frozen=True):
     @property
     def limit_name(self) -> str:
         """The name of the limit that it is about; "" for none."""
-        return limit_name(self.limit_key) if self.limit_key else ""
+        return parse_limit_key(self.limit_key).name if self.limit_key else ""
 
     @property
     def message(self) -> str:

@@ -248,16 +248,6 @@ class AccountClaims:
             standing.claims(operation, user_id, project_id),
         )
 
-    def rule(self, account_id: str, key: str) -> LimitRule | None:
-        """Return the limit that a counter's key belongs to, if the account is known here and still has it."""
-        standing = self._standings.get(account_id)
-        if standing is None:
-            return None
-        name, created_seq, *_ = key.split(":", 2)
-        return next(
-            (rule for rule in standing.rules if rule.name == name and str(rule.created_seq) == created_seq), None
-        )
-
     async def derive(self, operation: Claiming, now: int, config_seq: int) -> Claiming:
         """Derive a call anew, because the script knows the account under this `config_seq` and its time is `now`.
 

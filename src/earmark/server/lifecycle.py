@@ -104,7 +104,7 @@ class SidecarServer:
                 requests,
                 catalogs,
                 Deferral(engine, ledger.entries, requests, catalogs),
-                Refusals(claims, catalogs, clock.now),
+                Refusals(catalogs, clock.now),
                 self.admission,
                 clock.now,
                 max_calls_in_flight=options.max_calls_in_flight,

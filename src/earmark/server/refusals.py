@@ -9,12 +9,12 @@ import msgspec
 from earmark.credits import format_credits
 from earmark.domain.catalog import LimitScope, LimitWindow
 from earmark.domain.estimates import covering_packs
-from earmark.domain.limits import FOREVER
+from earmark.domain.limits import FOREVER, parse_limit_key
 from earmark.domain.pricing import requirement
 from earmark.engine.operations import AccountOperation, Charge, Details, Reserve
 from earmark.engine.results import REFUSAL_NUMBERS, RefusalCode, Refused
 from earmark.errors import EarmarkError, Reason, error
-from earmark.server.claims import AccountClaims, CurrentCatalog
+from earmark.server.claims import CurrentCatalog
 from earmark.server.replies import rfc3339
 from earmark.server.status import refusal_error
 
@@ -33,9 +33,8 @@ _decode_details = msgspec.json.Decoder(Details).decode
 class Refusals:
     """Builds the errors of refusals. One for a server."""
 
-    def __init__(self, claims: AccountClaims, catalogs: CurrentCatalog, now: Callable[[], int]) -> None:
+    def __init__(self, catalogs: CurrentCatalog, now: Callable[[], int]) -> None:
         """`now` is the store's time: promotions count."""
-        self._claims = claims
         self._catalogs = catalogs
         self._now = now
 
@@ -55,31 +54,28 @@ class Refusals:
 
     def _limit_exceeded(self, refused: Refused, operation: AccountOperation) -> EarmarkError:
         numbers = dict(zip(REFUSAL_NUMBERS[RefusalCode.LIMIT_EXCEEDED], refused.numbers, strict=False))
-        name, _, scope, subject = refused.key.split(":", 3)
+        name, _, window, scope, subject = parse_limit_key(refused.key)
         limit, used, required = (numbers[key] for key in ("limit_micros", "used_micros", "required_micros"))
         metadata: dict[str, str | int] = {
             "limit_name": name,
-            "limit_scope": scope,
+            "limit_scope": scope.value,
+            "limit_window": window.value,
             "limit_micros": limit,
             "used_micros": used,
             "required_micros": required,
         }
         if subject:
             metadata["limit_subject"] = subject
-        rule = self._claims.rule(operation.account_id, refused.key)
-        if rule is not None:
-            metadata["limit_window"] = rule.window.value
         until = ""
         if numbers["reset_time"] < FOREVER:
             metadata["reset_time"] = rfc3339(numbers["reset_time"])
             until = f"; it resets at {metadata['reset_time']}"
         whose = f"account {operation.account_id!r}"
-        if scope != LimitScope.ACCOUNT:
-            whose = f"{scope} {subject!r} of {whose}"
-        per = _WINDOWS[rule.window] if rule is not None else ""
+        if scope is not LimitScope.ACCOUNT:
+            whose = f"{scope.value} {subject!r} of {whose}"
         message = (
-            f"the limit {name!r} of {whose} allows {format_credits(limit)} credits{per}: {format_credits(used)} are "
-            f"used, {format_credits(required)} are required{until}"
+            f"the limit {name!r} of {whose} allows {format_credits(limit)} credits{_WINDOWS[window]}: "
+            f"{format_credits(used)} are used, {format_credits(required)} are required{until}"
         )
         return error(Reason.LIMIT_EXCEEDED, message, metadata)
 

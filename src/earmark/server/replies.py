@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from earmark.credits import format_credits
 from earmark.domain.ids import ReservationDigest, format_grant_id, format_reservation_id
+from earmark.domain.limits import parse_limit_key
 from earmark.domain.states import AlertKind
 from earmark.engine.operations import Details
 from earmark.engine.results import BalanceView, Done, ReservationView
@@ -122,8 +123,8 @@ def _fill_notices(
         notice = into.notices.add(threshold_micros=warned.threshold)
         match AlertKind(warned.kind):
             case AlertKind.LIMIT_NEAR:
-                name, _, scope, subject = warned.key.split(":", 3)
-                whose = f" of {scope} {subject!r}" if subject else ""
+                name, _, _, scope, subject = parse_limit_key(warned.key)
+                whose = f" of {scope.value} {subject!r}" if subject else ""
                 notice.kind = reservations.Notice.KIND_LIMIT_NEAR
                 notice.limit_name = name
                 notice.message = (

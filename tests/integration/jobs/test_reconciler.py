@@ -190,7 +190,7 @@ async def test_finds_a_tampered_reservation(stack: Stack) -> None:
     assert any(what.startswith("held of g") for _, what in described(report))
 
 
-LIMIT = "daily:0:account:"
+LIMIT = "daily:0:day:account:"
 
 
 async def spend_within_a_limit(stack: Stack, account_id: str, request_id: str, credits: int) -> None:
@@ -198,7 +198,7 @@ async def spend_within_a_limit(stack: Stack, account_id: str, request_id: str, c
     now = stack.store.now()
     claims = (
         LimitClaim(LIMIT, 100 * CREDIT, 90 * CREDIT, True, (now - DAY, now + DAY)),  # noqa: FBT003  by position
-        LimitClaim("total:0:account:", 100 * CREDIT, 90 * CREDIT, False, (0, FOREVER)),  # noqa: FBT003
+        LimitClaim("total:0:lifetime:account:", 100 * CREDIT, 90 * CREDIT, False, (0, FOREVER)),  # noqa: FBT003
     )
     asked = msgspec.structs.replace(reservation(account_id, request_id, credits), limits=claims)
     done(await stack.engine.execute(asked))
@@ -214,13 +214,13 @@ async def test_compares_what_limits_counted_flushed_or_not(stack: Stack) -> None
         await spend_within_a_limit(stack, account_id, "on its way", 7)
     assert not (await reconcile(stack.store, stack.ledger)).drift
     await execute(stack, f"UPDATE limit_counters SET used = used + 1 WHERE key = '{LIMIT}' AND {mine(ACCOUNTS[0])}")
-    await execute(stack, f"DELETE FROM limit_counters WHERE key = 'total:0:account:' AND {mine(ACCOUNTS[1])}")
+    await execute(stack, f"DELETE FROM limit_counters WHERE key = 'total:0:lifetime:account:' AND {mine(ACCOUNTS[1])}")
     keys = stack.store.keys(stack.engine.partition_of(ACCOUNTS[2]))
     await stack.store.command("HDEL", keys.counters, *await counter_fields(stack, ACCOUNTS[2], LIMIT))
     assert described(await reconcile(stack.store, stack.ledger)) == {
         (ACCOUNTS[0], f"charged of {LIMIT}"),
         (ACCOUNTS[0], f"ledger: used of {LIMIT}"),
-        (ACCOUNTS[1], "charged of total:0:account:"),
+        (ACCOUNTS[1], "charged of total:0:lifetime:account:"),
         (ACCOUNTS[2], f"charged of {LIMIT}"),
     }
 

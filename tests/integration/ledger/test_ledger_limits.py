@@ -36,11 +36,11 @@ from tests.integration.ledger.stream import (
 
 START, END = NOW - NOW % DAY, NOW - NOW % DAY + DAY
 LOW = Alert(AlertKind.LOW_BALANCE.value, 500, "", 0, 490)
-NEAR = Alert(AlertKind.LIMIT_NEAR.value, 80, "daily:0:user:ann", 100, 490)
+NEAR = Alert(AlertKind.LIMIT_NEAR.value, 80, "daily:0:day:user:ann", 100, 490)
 CONTACTS = Contacts(("a@example.org", "b@example.org", "a@example.org"), "https://example.org/hook", "secret")
 
 
-def used(amount: int, key: str = "daily:0:user:ann", start: int = START, end: int = END) -> WindowUse:
+def used(amount: int, key: str = "daily:0:day:user:ann", start: int = START, end: int = END) -> WindowUse:
     return WindowUse(key, start, end, amount)
 
 
@@ -83,13 +83,13 @@ async def test_windows_are_kept_with_their_entry_and_counted(ledger: Ledger) -> 
             granted(await grant(ledger), 1, 1000),
             charged("acme", 2, 10, request_id="a", windows=(used(10), ever)),
             charged("acme", 3, 7, request_id="b", windows=(used(7, start=START + DAY, end=END + DAY),)),
-            ended(EntryKind.RELEASE, "acme", 4, "c", windows=(used(0), used(0, "daily:0:user:bob"))),
+            ended(EntryKind.RELEASE, "acme", 4, "c", windows=(used(0), used(0, "daily:0:day:user:bob"))),
         ),
         *await writer.write(charged("acme", 5, 5, request_id="d", windows=(used(5),))),
     ]
     counters = [
-        ("daily:0:user:ann", START, END, 15),
-        ("daily:0:user:ann", START + DAY, END + DAY, 7),
+        ("daily:0:day:user:ann", START, END, 15),
+        ("daily:0:day:user:ann", START + DAY, END + DAY, 7),
         ("total:3:account:", 0, FOREVER, 10),
     ]
     assert [row[1:] for row in await rows(ledger, limit_counters)] == counters
@@ -97,7 +97,7 @@ async def test_windows_are_kept_with_their_entry_and_counted(ledger: Ledger) -> 
     assert [row[1:] for row in await rows(ledger, limit_counters)] == counters
     _, released = await ledger.archive.read_reservation("acme", digest("acme", "c"), writer.partition)
     assert released is not None
-    assert released.windows == (("daily:0:user:ann", START, END), ("daily:0:user:bob", START, END))
+    assert released.windows == (("daily:0:day:user:ann", START, END), ("daily:0:day:user:bob", START, END))
 
 
 async def test_the_same_entry_with_other_windows_is_another_entry(ledger: Ledger) -> None:
@@ -115,11 +115,11 @@ async def test_a_load_brings_the_counters_whose_window_has_not_ended(ledger_url:
         await ledger.stores.initialise(4, for_tests=False)
         if now == NOW:
             writer = await create(ledger)
-            windows = (used(10), used(10, "total:0:account:", 0, FOREVER))
+            windows = (used(10), used(10, "total:0:lifetime:account:", 0, FOREVER))
             await writer.write(granted(await grant(ledger), 1, 1000), charged("acme", 2, 10, windows=windows))
         counters = (await load(ledger)).counters
         assert {counter.start for counter in counters} == found
-        assert Counter("total:0:account:", 0, FOREVER, 10) in counters
+        assert Counter("total:0:lifetime:account:", 0, FOREVER, 10) in counters
         await ledger.close()
 
 

@@ -88,10 +88,10 @@ async def test_notifications_are_listed_newest_first_in_pages(ledger: Ledger) ->
 
 async def test_every_alert_says_in_words_what_happened(ledger: Ledger) -> None:
     writer = await create(ledger)
-    near = Alert(AlertKind.LIMIT_NEAR.value, 800_000, "daily:0:user:a:b", 1_000_000, 7_000_000)
-    full = Alert(AlertKind.LIMIT_NEAR.value, 1_000_000, "daily:0:user:a:b", 1_000_000, 7_000_000)
+    near = Alert(AlertKind.LIMIT_NEAR.value, 800_000, "daily:0:day:user:a:b", 1_000_000, 7_000_000)
+    full = Alert(AlertKind.LIMIT_NEAR.value, 1_000_000, "daily:0:day:user:a:b", 1_000_000, 7_000_000)
     critical = Alert(AlertKind.CRITICAL_BALANCE.value, 10_000_000, "", 0, 7_500_000)
-    use = WindowUse("daily:0:user:a:b", NOW, NOW + DAY, 1)
+    use = WindowUse("daily:0:day:user:a:b", NOW, NOW + DAY, 1)
     await writer.write(
         granted(await grant(ledger, amount=10_000_000, expire_time=NOW + DAY), 1, 10_000_000),
         charged("acme", 2, 1, windows=(use,), alerts=(critical, near, full)),

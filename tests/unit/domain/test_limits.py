@@ -19,8 +19,8 @@ from earmark.domain.limits import (
     candidate_windows,
     effective_limits,
     limit_key,
-    limit_name,
     near_amount,
+    parse_limit_key,
 )
 
 SECOND = 1_000_000
@@ -179,7 +179,7 @@ def test_a_limit_applies_to_what_the_call_names() -> None:
 
 def test_a_limit_made_anew_has_another_counter() -> None:
     assert limit_key(rule(created_seq=1), "") != limit_key(rule(created_seq=2), "")
-    assert limit_name(limit_key(rule("daily", LimitScope.USER), "a:b:c")) == "daily"
+    assert parse_limit_key(limit_key(rule("daily", LimitScope.USER), "a:b:c"))[-2:] == (LimitScope.USER, "a:b:c")
 
 
 @given(st.integers(1, 2**53 - 1), st.integers(1, 100))

@@ -57,7 +57,7 @@ async def test_an_account_is_read_once_and_kept_under_its_number() -> None:
     derived = await claims.derive(reserve(user_id="ann", config_seq=0), NOW, 3)
     assert derived.config_seq == 3
     assert derived.limits == claims.of("acme", "", "ann", "", "")[2]
-    assert derived.limits[0].key == "daily:3:user:ann"
+    assert derived.limits[0].key == "daily:3:day:user:ann"
     assert claims.of("acme", "", "", "", "") == (3, True, ()), "the limit is one of users"
     assert recorded.reads == 1
 
@@ -71,13 +71,13 @@ async def test_limits_of_the_catalog_make_unknown_accounts_be_derived_later() ->
     midnight = NOW + 3 * 3_600_000_000
     assert derived.limits == (
         LimitClaim(
-            "daily:0:user:ann",
+            "daily:0:day:user:ann",
             100,
             80,
             True,  # noqa: FBT003 - positional in msgspec's arrays
             (midnight - 2 * DAY, midnight - DAY, midnight - DAY, midnight, midnight, midnight + DAY),
         ),
-        LimitClaim("ever:0:account:", 1_000, 500, False, (0, FOREVER)),  # noqa: FBT003
+        LimitClaim("ever:0:lifetime:account:", 1_000, 500, False, (0, FOREVER)),  # noqa: FBT003
     )
     assert claims.of("acme", "", "ann", "", "") == (0, True, derived.limits)
 
@@ -89,7 +89,7 @@ async def test_another_catalog_is_applied_to_what_is_known() -> None:
     await claims.derive(reserve(), NOW, 2)
     installed.current = catalog(2, limits=(LIFETIME,))
     assert claims.of("acme", "", "", "", "") == (UNKNOWN, True, ())
-    assert [claim.key for claim in (await claims.derive(reserve(), NOW, 2)).limits] == ["ever:0:account:"]
+    assert [claim.key for claim in (await claims.derive(reserve(), NOW, 2)).limits] == ["ever:0:lifetime:account:"]
     assert recorded.reads == 1
 
 

@@ -93,8 +93,8 @@ def test_a_commit_says_what_was_charged_and_what_was_not() -> None:
 def test_notices_say_in_words_what_they_are_about() -> None:
     warned = (
         Warned(AlertKind.CRITICAL_BALANCE, 10_000_000),
-        Warned(AlertKind.LIMIT_NEAR, 20_000_000, "daily:3:user:a:b"),
-        Warned(AlertKind.LIMIT_NEAR, 5_000_000, "ever:0:account:"),
+        Warned(AlertKind.LIMIT_NEAR, 20_000_000, "daily:3:day:user:a:b"),
+        Warned(AlertKind.LIMIT_NEAR, 5_000_000, "ever:0:lifetime:account:"),
     )
     response = pb.CommitResponse()
     fill_commit(response, msgspec.structs.replace(done(view(state=2, settle_time=5)), notices=warned))
