@@ -72,6 +72,20 @@ class Connection:
         return CatalogServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     @functools.cached_property
+    def billing(self) -> Any:
+        """The stub of `BillingService`."""
+        from earmark.v1.billing_service_pb2_grpc import BillingServiceStub
+
+        return BillingServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @functools.cached_property
+    def administration(self) -> Any:
+        """The stub of `AdminService`."""
+        from earmark.v1.admin_service_pb2_grpc import AdminServiceStub
+
+        return AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @functools.cached_property
     def health(self) -> Any:
         """The stub of `grpc.health.v1.Health`."""
         from grpc_health.v1.health_pb2_grpc import HealthStub
