@@ -10,22 +10,26 @@ from earmark.cli.output import (
     Column,
     credits_or_dash,
     enum_word,
+    format_money,
     format_pairs,
     format_time,
     message_fields,
     note_replay,
     print_card,
     print_json,
+    print_line,
     print_table,
     timestamp_micros,
 )
 from earmark.cli.values import UTC_ZONE
-from earmark.credits import format_credits
+from earmark.credits import MAX_MICROS, format_credits
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from earmark.v1.account_pb2 import Account
+    from earmark.v1.billing_service_pb2 import Purchase, Subscription
+    from earmark.v1.catalog_pb2 import Limit
     from earmark.v1.grant_pb2 import Allocation, Grant
     from earmark.v1.reservation_pb2 import Balance, Reservation
 
@@ -35,7 +39,10 @@ __all__ = [
     "balance_rows",
     "print_changed_account",
     "print_grants",
+    "print_limits",
+    "purchase_rows",
     "reservation_rows",
+    "subscription_rows",
     "time_of",
 ]
 
@@ -62,6 +69,8 @@ def account_rows(account: Account, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
         yield "critical balance", format_credits(thresholds.critical_balance_micros)
     if thresholds.HasField("expiring_soon"):
         yield "expiring soon within", str(thresholds.expiring_soon.ToTimedelta())
+    if thresholds.balance_alerts_off:
+        yield "balance alerts", "off"
     yield "warn by e-mail", ", ".join(contacts.emails)
     yield "warn at", contacts.webhook_url
     yield "members", ", ".join(f"{member.user_id} ({enum_word(member, 'role')})" for member in account.members)
@@ -79,6 +88,72 @@ def balance_rows(balance: Balance, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     if balance.expiring_soon_micros:
         yield "expiring soon", format_credits(balance.expiring_soon_micros)
     yield "next expiry", time_of(balance, "next_expire_time", zone)
+
+
+def subscription_rows(subscription: Subscription, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
+    """Return the rows of a subscription's card: the plan, its cycle, what it entitles to."""
+    term = enum_word(subscription, "term")
+    yield "subscription", subscription.subscription_id
+    yield "account", subscription.account_id
+    yield "plan", subscription.plan_id
+    yield "state", enum_word(subscription, "state")
+    if subscription.HasField("cycle_end_time"):
+        yield "credits", f"{format_credits(subscription.credits_micros)} each cycle, paid by the {term}"
+        start, end = (time_of(subscription, f"cycle_{name}_time", zone) for name in ("start", "end"))
+        yield "cycle", f"{subscription.cycle}: {start} to {end}"
+        yield "paid until", time_of(subscription, "term_end_time", zone)
+    else:
+        yield "credits", f"{format_credits(subscription.credits_micros)}, once"
+    yield "next plan", subscription.next_plan_id
+    if subscription.HasField("rollover_cap_micros"):
+        cap = subscription.rollover_cap_micros
+        yield "rolls over", "all" if cap == MAX_MICROS else f"up to {format_credits(cap)}"
+    yield "seats", str(subscription.seats) if subscription.HasField("seats") else "any number"
+    yield "entitlements", format_pairs(subscription.entitlements)
+    yield "ended", time_of(subscription, "end_time", zone)
+
+
+def purchase_rows(purchase: Purchase, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
+    """Return the rows of a purchase's card."""
+    bonus = f" and a bonus of {format_credits(purchase.bonus_micros)}" if purchase.bonus_micros else ""
+    yield "purchase", purchase.purchase_id
+    yield "account", purchase.account_id
+    yield "state", enum_word(purchase, "state")
+    yield "pack", purchase.pack_id
+    yield "credits", f"{format_credits(purchase.credits_micros)}{bonus}"
+    yield "price", f"{format_money([purchase.price])}, {purchase.unit_price} a credit"
+    yield "promotion", purchase.promotion_id
+    yield "reference", purchase.payment_reference
+    yield "begun", time_of(purchase, "create_time", zone)
+    yield "settled", time_of(purchase, "settle_time", zone)
+    yield "reason", purchase.reason
+
+
+def print_limits(limits: Iterable[Limit], zone: ZoneInfo, *, title: str | None = None) -> None:
+    """Print limits as a table; nothing where there are none."""
+    columns = [Column("limit"), Column("amount", number=True), Column("per"), Column("of"), Column("mode")]
+    columns += [Column("warns at", number=True), Column("counts from")]
+    rows = (
+        [
+            limit.name,
+            format_credits(limit.amount_micros),
+            enum_word(limit, "window"),
+            _counted(limit),
+            enum_word(limit, "mode"),
+            f"{limit.near_percent} %",
+            time_of(limit, "create_time", zone),
+        ]
+        for limit in limits
+    )
+    print_table(columns, rows, title=title)
+
+
+def _counted(limit: Limit) -> str:
+    """Say what a limit counts: the account, each user, user ann."""
+    scope = enum_word(limit, "scope")
+    if scope == "account":
+        return "the account"
+    return f"{scope} {limit.subject}" if limit.subject else f"each {scope}"
 
 
 def print_grants(grants: Iterable[Grant], zone: ZoneInfo, *, title: str | None = None) -> None:
@@ -109,6 +184,9 @@ def print_changed_account(response: Any, as_json: bool) -> None:
         return
     note_replay(response.replayed)
     print_card(account_rows(response.account, UTC_ZONE))
+    if response.account.limits:
+        print_line("")
+        print_limits(response.account.limits, UTC_ZONE, title="limits of its own")
 
 
 def allocations_text(allocations: Iterable[Allocation]) -> str:
@@ -133,6 +211,8 @@ def reservation_rows(reservation: Reservation, zone: ZoneInfo) -> Iterable[tuple
         yield "quantity", str(reservation.quantity)
     yield "usage", format_pairs(reservation.usage.counts)
     yield "attributes", format_pairs(reservation.attributes)
+    if reservation.price_version:
+        yield "priced by", f"version {reservation.price_version} of the catalog"
     yield "user", reservation.user_id
     yield "project", reservation.project_id
     yield "labels", format_pairs(reservation.labels)

@@ -15,7 +15,16 @@ from earmark.cli.connection import Connection, connected
 from earmark.cli.exits import ExitStatus
 from earmark.cli.groups import CommandGroup
 from earmark.cli.options import Json, RequestId
-from earmark.cli.output import Column, format_pairs, message_fields, note, print_json, print_line, print_table
+from earmark.cli.output import (
+    Column,
+    format_money,
+    format_pairs,
+    message_fields,
+    note,
+    print_json,
+    print_line,
+    print_table,
+)
 from earmark.credits import MAX_MICROS, format_credits
 
 __all__ = ["commands"]
@@ -237,8 +246,8 @@ def _print_plans(plans: list[Any], title: str | None) -> None:
                 plan.display_name,
                 credits,
                 given,
-                _money(plan.monthly_prices),
-                _money(plan.yearly_prices),
+                format_money(plan.monthly_prices),
+                format_money(plan.yearly_prices),
                 rollover,
                 plan.validity_text,
                 str(plan.seats) if plan.HasField("seats") else "any",
@@ -258,19 +267,15 @@ def _print_packs(packs: list[Any], title: str | None) -> None:
         named = [pack.pack_id, pack.display_name]
         bonus = format_credits(pack.bonus_micros) if pack.bonus_micros else ""
         if not pack.custom:
-            regular = _money(pack.regular_prices) if list(pack.regular_prices) != list(pack.prices) else ""
-            credits, price = format_credits(pack.credits_micros), _money(pack.prices)
-            units = _money(pack.unit_prices)
+            regular = format_money(pack.regular_prices) if list(pack.regular_prices) != list(pack.prices) else ""
+            credits, price = format_credits(pack.credits_micros), format_money(pack.prices)
+            units = format_money(pack.unit_prices)
             rows.append([*named, credits, bonus, price, units, regular, pack.promotion_id, pack.validity_text])
             continue
         bounds = f"{format_credits(pack.min_micros)} to {format_credits(pack.max_micros)}"
         rows.append([*named, bounds, bonus, "by amount", "", "", pack.promotion_id, pack.validity_text])
         rows.extend(
-            ["", "", f"from {format_credits(rate.from_micros)}", "", "", _money(rate.prices), "", "", ""]
+            ["", "", f"from {format_credits(rate.from_micros)}", "", "", format_money(rate.prices), "", "", ""]
             for rate in pack.rates
         )
     print_table(columns, rows, title=title, empty="The catalog has no packs.")
-
-
-def _money(prices: Iterable[Any]) -> str:
-    return ", ".join(f"{price.amount} {price.method}" for price in prices)

@@ -13,16 +13,20 @@ from typer.main import get_command
 from earmark.cli import (
     account,
     catalog,
+    clock,
     database,
     demo,
+    estimate,
     health,
     imports,
     ledger,
     proto,
+    purchase,
     reconcile,
     report,
     reservation,
     serve,
+    subscription,
 )
 from earmark.cli.exits import CommandError, ExitStatus, status_of
 from earmark.cli.groups import CommandGroup
@@ -68,12 +72,16 @@ app.add(*serve.EXAMPLES)(serve.serve)
 app.add(*demo.EXAMPLES)(demo.demo)
 app.add_typer(account.commands, name="account")
 app.add_typer(catalog.commands, name="catalog")
+app.add_typer(subscription.commands, name="subscription")
+app.add_typer(purchase.commands, name="purchase")
+app.add(*estimate.EXAMPLES)(estimate.estimate)
 app.add_typer(reservation.commands, name="reservation")
 app.add_typer(ledger.commands, name="ledger")
 app.add_typer(report.commands, name="report")
 app.add(*reconcile.EXAMPLES)(reconcile.reconcile)
 app.add(*imports.EXAMPLES, name="import")(imports.import_accounts)
 app.add(*health.EXAMPLES)(health.health)
+app.add_typer(clock.commands, name="clock")
 app.add_typer(proto.commands, name="proto")
 app.add_typer(database.commands, name="db")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
 
+    from earmark.v1.catalog_pb2 import Money
+
 __all__ = [
     "Column",
     "credits_or_dash",
     "enum_word",
+    "format_money",
     "format_pairs",
     "format_time",
     "message_fields",
@@ -41,6 +45,7 @@ __all__ = [
 _WIDTH_OF_A_PIPE = 100_000
 _LEAST_WIDTH_OF_WORDS = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,11 @@ def format_pairs(pairs: Mapping[str, object]) -> str:
     return " ".join(f"{key}={pairs[key]}" for key in sorted(pairs))
 
 
+def format_money(prices: Iterable[Money]) -> str:
+    """Write prices, one for each method of payment: `9.99 USD, 9.50 USDT`."""
+    return ", ".join(f"{price.amount} {price.method}" for price in prices)
+
+
 def enum_word(message: Message, field: str) -> str:
     """Return the value of an enum field as a word: KIND_EXPIRED_HOLD becomes expired-hold; "" where it is unset."""
     descriptor = message.DESCRIPTOR.fields_by_name[field]
@@ -198,8 +208,8 @@ def enum_word(message: Message, field: str) -> str:
     value = descriptor.enum_type.values_by_number.get(number)
     if value is None:
         return str(number)  # A newer server's: show the number rather than nothing.
-    prefix, _, rest = value.name.partition("_")
-    word = rest if prefix in {"KIND", "STATE", "OUTCOME", "ENFORCEMENT", "ROLE"} else value.name
+    # Every value begins with its enum's name, written with underscores: DeliveryState, DELIVERY_STATE_PENDING.
+    word = value.name.removeprefix(f"{_CAPITAL.sub('_', descriptor.enum_type.name).upper()}_")
     return "" if word == "UNSPECIFIED" else word.lower().replace("_", "-")
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from earmark.jobs.reconciler import ReconciliationReport
     from earmark.settings import Settings
 
-__all__ = ["EXAMPLES", "compare_stores", "compare_with_progress", "reconcile", "summary"]
+__all__ = ["EXAMPLES", "compare_data_dir", "compare_stores", "compare_with_progress", "reconcile", "summary"]
 
 EXAMPLES = (
     "earmark reconcile",
@@ -74,6 +75,13 @@ def compare_with_progress(settings: Settings) -> ReconciliationReport:
             return asyncio.run(compare_stores(settings, on_progress))
         except (EarmarkError, EngineError) as error:
             raise CommandError(f"could not compare: {error}", ExitStatus.USAGE) from None
+
+
+def compare_data_dir(data_dir: Path) -> ReconciliationReport:
+    """Compare the stores of a data directory alone, whatever the variables of this shell say; see the above."""
+    from earmark.settings import Settings
+
+    return compare_with_progress(Settings.model_construct(data_dir=data_dir, redis_url=None, database_url=None))
 
 
 async def compare_stores(settings: Settings, on_progress: Callable[[int, int | None], None]) -> ReconciliationReport:

@@ -15,12 +15,14 @@ from earmark.credits import to_micros
 __all__ = [
     "MICROS_PER_SECOND",
     "UTC_ZONE",
+    "Expiry",
     "Moment",
     "now_micros",
     "parse_address",
     "parse_api_key",
     "parse_credits",
     "parse_duration",
+    "parse_expiry",
     "parse_moment",
     "parse_pairs",
     "parse_request_id",
@@ -150,6 +152,24 @@ def parse_moment(text: str) -> Moment:
     if not 1 < value.year < date.max.year:
         raise typer.BadParameter(f"{text!r} is too far away")
     return Moment(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Until when credits are good."""
+
+    moment: Moment | None
+    """None for ever."""
+
+    @property
+    def needs_zone(self) -> bool:
+        """Whether it means another instant in another time zone."""
+        return self.moment is not None and self.moment.needs_zone
+
+
+def parse_expiry(text: str) -> Expiry:
+    """Return until when credits are good: as `parse_moment`, or never."""
+    return Expiry(None if text.strip().lower() == "never" else parse_moment(text))
 
 
 def parse_pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -13,6 +13,7 @@ from earmark.cli.account.creation import create_grant
 from earmark.cli.account.group import commands
 from earmark.cli.account.options import (
     AccountZone,
+    BalanceAlertsOff,
     Clearable,
     CriticalBalance,
     Emails,
@@ -22,15 +23,25 @@ from earmark.cli.account.options import (
     GrantKind,
     Kind,
     Labels,
+    Limits,
     LowBalance,
     Name,
     Overdraft,
     Priority,
     Reason,
     Webhook,
+    WebhookSecret,
     new_request_id,
+    read_secret,
 )
-from earmark.cli.cards import account_rows, balance_rows, print_changed_account, print_grants
+from earmark.cli.cards import (
+    account_rows,
+    balance_rows,
+    print_changed_account,
+    print_grants,
+    print_limits,
+    subscription_rows,
+)
 from earmark.cli.connection import Connection, connected
 from earmark.cli.exits import CommandError, status_of
 from earmark.cli.options import AccountId, Comment, Json, Limit, RequestId, TimeZone
@@ -51,7 +62,11 @@ from earmark.cli.output import (
 from earmark.cli.paging import pages
 from earmark.cli.values import UTC_ZONE, parse_credits
 from earmark.credits import format_credits
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, NotFound
+from earmark.errors import Reason as Refusal
+
+if TYPE_CHECKING:
+    from earmark.v1.billing_service_pb2 import Subscription
 
 __all__: list[str] = []
 
@@ -63,6 +78,8 @@ _LONGEST_ID_BEFORE_A_GRANT = 256 - len(_GRANT_SUFFIX)
     "earmark account create acme --grant 100",
     "earmark account create acme --grant 100 --kind purchase --expires 2027-07-27 --time-zone Europe/Paris",
     "earmark account create lab --overdraft 20 --low-balance 5 --email ops@example.com --label tier=gold",
+    "earmark account create team --limit name=daily,window=day,amount=50 --limit "
+    "name=videos,scope=operation,subject=video.generate,window=month,amount=320,mode=notify",
 )
 @connected
 def create(
@@ -85,8 +102,11 @@ def create(
     low_balance: LowBalance = None,
     critical_balance: CriticalBalance = None,
     expiring_soon: ExpiringSoon = None,
+    balance_alerts_off: BalanceAlertsOff = False,
+    limit: Limits = None,
     email: Emails = None,
     webhook: Webhook = None,
+    webhook_secret: WebhookSecret = None,
     label: Labels = None,
     request_id: RequestId = None,
     as_json: Json = False,
@@ -112,8 +132,11 @@ def create(
         low_balance=low_balance,
         critical_balance=critical_balance,
         expiring_soon=expiring_soon,
+        balance_alerts_off=balance_alerts_off,
+        limits=limit,
         emails=email,
         webhook=webhook,
+        webhook_secret=read_secret(webhook_secret),
         labels=label,
     ).account(account_id)
     request = CreateAccountRequest(
@@ -126,6 +149,7 @@ def create(
         thresholds=account.thresholds,
         contacts=account.contacts,
         labels=account.labels,
+        limits=account.limits,
     )
     response = connection.call(connection.accounts.CreateAccount, request)
     if grant is not None:
@@ -159,7 +183,9 @@ def show(
     time_zone: TimeZone = UTC_ZONE,
     as_json: Json = False,
 ) -> None:
-    """Show an account: its configuration, its balance, and what is left of each grant in the order of use."""
+    """Show an account: its configuration, its balance, what is left of each grant in the order of use, its plan, its
+    limits.
+    """
     _show(connection, account_id, time_zone, as_json, all_grants=all_grants)
 
 
@@ -181,14 +207,35 @@ def _show(
     if all_grants:
         request = ListGrantsRequest(account_id=account_id, page_size=1_000)
         grants = list(pages(connection, connection.accounts.ListGrants, request, "grants"))
+    subscription = _subscription(connection, account_id)
     if as_json:
-        fields = {"account": message_fields(account), "balance": message_fields(answer.balance)}
+        fields: dict[str, Any] = {"account": message_fields(account), "balance": message_fields(answer.balance)}
+        fields["subscription"] = message_fields(subscription) if subscription is not None else None
         print_json({**fields, "grants": [message_fields(grant) for grant in grants], "replayed": replayed})
         return
     note_replay(replayed)
     print_card([*account_rows(account, zone), *balance_rows(answer.balance, zone)])
     print_line("")
     print_grants(grants, zone, title="grants, newest first" if all_grants else "grants, in the order of use")
+    if subscription is not None:
+        print_line("")
+        print_card(row for row in subscription_rows(subscription, zone) if row[0] != "account")
+    if account.limits:
+        print_line("")
+        print_limits(account.limits, zone, title="limits of its own")
+
+
+def _subscription(connection: Connection, account_id: str) -> Subscription | None:
+    from earmark.v1.billing_service_pb2 import GetSubscriptionRequest
+
+    request = GetSubscriptionRequest(account_id=account_id)
+    try:
+        found: Subscription = connection.call(connection.billing.GetSubscription, request).subscription
+    except NotFound as error:
+        if error.reason != Refusal.SUBSCRIPTION_NOT_FOUND:
+            raise
+        return None
+    return found
 
 
 @commands.add(
@@ -250,6 +297,8 @@ def list_accounts(
 @commands.add(
     "earmark account update acme --overdraft 50 --low-balance 10",
     "earmark account update acme --time-zone America/New_York --enforcement observe",
+    "earmark account update acme --limit name=daily,window=day,amount=50,mode=notify,near=90",
+    "earmark account update acme --webhook https://example.com/alerts --webhook-secret -    asks stdin for it",
     "earmark account update acme --clear thresholds --clear labels",
 )
 @connected
@@ -263,8 +312,11 @@ def update(
     low_balance: LowBalance = None,
     critical_balance: CriticalBalance = None,
     expiring_soon: ExpiringSoon = None,
+    balance_alerts_off: BalanceAlertsOff = False,
+    limit: Limits = None,
     email: Emails = None,
     webhook: Webhook = None,
+    webhook_secret: WebhookSecret = None,
     label: Labels = None,
     clear: Annotated[
         list[Clearable] | None, typer.Option("--clear", help="Empty this; repeat it for more.", show_default=False)
@@ -274,7 +326,7 @@ def update(
 ) -> None:
     """Change an account's configuration: what is not named stays as it is.
 
-    Thresholds, contacts and labels change as a whole: name all that shall be there afterwards.
+    Thresholds, contacts, labels and limits change as a whole: name all that shall be there afterwards.
     """
     from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -288,8 +340,11 @@ def update(
         low_balance=low_balance,
         critical_balance=critical_balance,
         expiring_soon=expiring_soon,
+        balance_alerts_off=balance_alerts_off,
+        limits=limit,
         emails=email,
         webhook=webhook,
+        webhook_secret=read_secret(webhook_secret),
         labels=label,
     )
     paths = configuration.paths()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from earmark.cli.account.limits import TypedLimit
 from earmark.cli.account.options import Enforcement
 from earmark.cli.values import parse_pairs
 
@@ -27,8 +28,11 @@ class Configuration:
     low_balance: int | None
     critical_balance: int | None
     expiring_soon: int | None
+    balance_alerts_off: bool
     emails: Sequence[str] | None
     webhook: str | None
+    webhook_secret: str | None
+    limits: Sequence[TypedLimit] | None
     labels: Sequence[str] | None
     """As typed: KEY=VALUE."""
 
@@ -48,8 +52,11 @@ class Configuration:
             account.thresholds.critical_balance_micros = self.critical_balance
         if self.expiring_soon is not None:
             account.thresholds.expiring_soon.FromMicroseconds(self.expiring_soon)
+        account.thresholds.balance_alerts_off = self.balance_alerts_off
         account.contacts.emails.extend(self.emails or ())
         account.contacts.webhook_url = self.webhook or ""
+        account.contacts.webhook_secret = self.webhook_secret or ""
+        account.limits.extend(limit.message() for limit in self.limits or ())
         account.labels.update(parse_pairs(self.labels or (), "--label"))
         return account
 
@@ -61,8 +68,9 @@ class Configuration:
             "time_zone": self.time_zone is not None,
             "overdraft_limit_micros": self.overdraft is not None,
             "enforcement": self.enforcement is not None,
-            "thresholds": any(value is not None for value in thresholds),
-            "contacts": bool(self.emails) or self.webhook is not None,
+            "thresholds": any(value is not None for value in thresholds) or self.balance_alerts_off,
+            "contacts": bool(self.emails) or self.webhook is not None or self.webhook_secret is not None,
+            "limits": bool(self.limits),
             "labels": bool(self.labels),
         }
         return [path for path, is_given in given.items() if is_given]

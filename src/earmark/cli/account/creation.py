@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from earmark.cli.connection import Connection
-from earmark.cli.values import Moment
+from earmark.cli.values import Expiry
 
 __all__ = ["create_grant"]
 
@@ -19,7 +19,7 @@ def create_grant(
     request_id: str,
     *,
     priority: int | None,
-    expires: Moment | None,
+    expires: Expiry | None,
     zone: ZoneInfo,
     comment: str,
     reservation_id: str = "",
@@ -41,5 +41,8 @@ def create_grant(
         reservation_id=reservation_id,
     )
     if expires is not None:
-        request.expire_time.FromMicroseconds(expires.expiry(zone))
+        if expires.moment is None:
+            request.never_expires = True
+        else:
+            request.expire_time.FromMicroseconds(expires.moment.expiry(zone))
     return connection.call(connection.accounts.CreateGrant, request)

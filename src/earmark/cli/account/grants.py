@@ -16,7 +16,7 @@ from earmark.cli.connection import Connection, connected
 from earmark.cli.options import AccountId, Comment, Json, Limit, RequestId, TimeZone
 from earmark.cli.output import message_fields, note, note_replay, print_card, print_json, print_line
 from earmark.cli.paging import pages
-from earmark.cli.values import UTC_ZONE, Moment, parse_zone
+from earmark.cli.values import UTC_ZONE, Expiry, parse_zone
 
 __all__: list[str] = []
 
@@ -31,11 +31,11 @@ def _print_grant(response: Any, zone: ZoneInfo, as_json: bool) -> None:
     print_grants([response.grant], zone)
 
 
-def _zone_of(connection: Connection, account_id: str, moment: Moment | None) -> ZoneInfo:
+def _zone_of(connection: Connection, account_id: str, expires: Expiry | None) -> ZoneInfo:
     """Return the account's own zone, in which "until 27 July" is meant; only asked for where it matters."""
     from earmark.v1.account_service_pb2 import GetAccountRequest
 
-    if moment is None or not moment.needs_zone:
+    if expires is None or not expires.needs_zone:
         return UTC_ZONE
     account = connection.call(connection.accounts.GetAccount, GetAccountRequest(account_id=account_id)).account
     return parse_zone(account.time_zone or "UTC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from enum import StrEnum
 from typing import Annotated
@@ -9,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from earmark.cli.values import Moment, parse_credits, parse_duration, parse_moment, parse_zone
+from earmark.cli.account.limits import TypedLimit, parse_limit
+from earmark.cli.values import Expiry, parse_credits, parse_duration, parse_expiry, parse_zone
 
 __all__ = [
     "AccountZone",
+    "BalanceAlertsOff",
     "Clearable",
     "Credits",
     "CriticalBalance",
@@ -24,6 +27,7 @@ __all__ = [
     "GrantKind",
     "Kind",
     "Labels",
+    "Limits",
     "LowBalance",
     "Name",
     "Overdraft",
@@ -32,7 +36,9 @@ __all__ = [
     "Role",
     "UserId",
     "Webhook",
+    "WebhookSecret",
     "new_request_id",
+    "read_secret",
 ]
 
 
@@ -66,6 +72,7 @@ class Clearable(StrEnum):
     THRESHOLDS = "thresholds"
     CONTACTS = "contacts"
     LABELS = "labels"
+    LIMITS = "limits"
 
     @property
     def path(self) -> str:
@@ -76,16 +83,18 @@ class Clearable(StrEnum):
 Kind = Annotated[GrantKind, typer.Option("--kind", help="Where the credits come from; free ones are used before paid.")]
 Priority = Annotated[
     int | None,
-    typer.Option("--priority", min=0, max=1_000_000, help="The lowest is used first.", show_default="100"),
+    typer.Option(
+        "--priority", min=0, max=1_000_000, help="The lowest is used first.", show_default="the catalog's, else 100"
+    ),
 ]
 Expires = Annotated[
-    Moment | None,
+    Expiry | None,
     typer.Option(
         "--expires",
-        parser=parse_moment,
+        parser=parse_expiry,
         metavar="TIME",
-        help="Until when they are good: a day (whole, in the account's time zone), a time, or 30d. For ever if absent.",
-        show_default=False,
+        help="Until when they are good: a day (whole, in the account's time zone), a time, 30d, or never.",
+        show_default="the catalog's rule of the kind, else never",
     ),
 ]
 AccountZone = Annotated[
@@ -136,7 +145,22 @@ ExpiringSoon = Annotated[
         parser=parse_duration,
         metavar="DURATION",
         help="How long before their end credits count as expiring soon.",
-        show_default="7d",
+        show_default="the catalog's, else 7d",
+    ),
+]
+BalanceAlertsOff = Annotated[
+    bool, typer.Option("--balance-alerts-off", help="Never warn of the balance, whatever the catalog says.")
+]
+Limits = Annotated[
+    list[TypedLimit] | None,
+    typer.Option(
+        "--limit",
+        parser=parse_limit,
+        metavar="KEY=VALUE,...",
+        help="Cap what is spent: name=, window= (day, month, cycle, lifetime), amount= (credits); also scope= "
+        "(account, user, project, operation), subject= (which of them; each if absent), mode= (block, notify), near= "
+        "(percent at which it warns). Repeat it for more.",
+        show_default=False,
     ),
 ]
 Emails = Annotated[
@@ -145,6 +169,15 @@ Emails = Annotated[
 ]
 Webhook = Annotated[
     str | None, typer.Option("--webhook", metavar="URL", help="Where warnings are posted.", show_default=False)
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="TEXT",
+        help="Signs what is posted there; - reads it from stdin. The sidecar's own if absent.",
+        show_default=False,
+    ),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the change.", show_default=False)]
 UserId = Annotated[str, typer.Argument(metavar="USER", help="The user's id.", show_default=False)]
@@ -156,3 +189,8 @@ Credits = Annotated[
 def new_request_id(request_id: str | None) -> str:
     """Return the id that the user chose, else a new one."""
     return request_id or f"cli/{uuid.uuid4()}"
+
+
+def read_secret(given: str | None) -> str | None:
+    """Return a secret as it was given; the first line of stdin for `-`, which no list of processes shows."""
+    return sys.stdin.readline().rstrip("\r\n") if given == "-" else given
