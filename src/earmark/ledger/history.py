@@ -38,7 +38,9 @@ from earmark.ledger.tables import accounts, entries
 __all__ = ["EXAMINED", "read_rows"]
 
 EXAMINED = 4_000
-"""At most so many entries does one page look at."""
+"""At most so many entries, of those that follow each other, does one page look at."""
+EXAMINED_APART = 1_000
+"""The same of entries that lie apart, as those of one user do."""
 
 _KIND_OF_OUTCOME = {
     Outcome.SUCCEEDED: EntryKind.CHARGE,
@@ -62,7 +64,7 @@ def read_rows(
     start: EntryPosition | None = None,
     *,
     oldest: bool = False,
-    examined: int = EXAMINED,
+    examined: int | None = None,
 ) -> tuple[Sequence[Row[Any]], EntryPosition | None]:
     """Return a page of rows of `entries`, and the position after which the next page continues; None at the end.
 
@@ -72,7 +74,7 @@ def read_rows(
         limit: At most so many.
         start: The position that the page continues.
         oldest: The oldest first, instead of the newest.
-        examined: How many entries to look at.
+        examined: How many entries to look at, instead of what is set.
     """
     kinds = _kinds(wanted)
     if kinds is not None and not kinds:
@@ -92,9 +94,11 @@ def read_rows(
         them = select(entries).where(numbered).limit(_MOST_OF_ONE).subquery("them")
         query = select(them).where(*_applied(them.c, bounds), *_applied(them.c, others.values()))
         return _cut(connection.execute(order.of(query, them.c).limit(limit + 1)).all(), limit)
-    scans = _scans(key, others, kinds)
+    scans, apart = _scans(key, others, kinds)
     # What the scan does not decide is looked at one by one, and so many entries only.
-    reach = examined if others else limit + 1
+    reach = limit + 1
+    if others:
+        reach = max(limit + 1, examined or (EXAMINED_APART if apart else EXAMINED))
     walk = _walk(scans, bounds, order, reach)
     if not others:
         return _cut(connection.execute(order.of(select(walk), walk.c)).all(), limit)
@@ -215,24 +219,24 @@ def _numbered(connection: Connection, wanted: EntryFilter, key: int | None) -> C
 
 def _scans(
     key: int | None, others: dict[str, _Condition], kinds: frozenset[EntryKind] | None
-) -> list[ColumnElement[bool]]:
+) -> tuple[list[ColumnElement[bool]], bool]:
     """Choose the index to follow; take what it decides out of `others`.
 
     Returns:
-        What each scan is about: one, or one for each kind.
+        What each scan is about: one, or one for each kind; and whether what it finds lies apart.
     """
     if key is None:
-        return [true()]
+        return [true()], False
     mine = entries.c.account_key == key
     for name in _NAMES:
         if name in others:
             named = others.pop(name)
             # As the partial index says it; an empty name is in none.
-            return [and_(mine, text(f"{name} <> ''"), named(entries.c))]
+            return [and_(mine, text(f"{name} <> ''"), named(entries.c))], True
     if kinds is not None and EntryKind.CHARGE not in kinds:
         del others["kind"]
-        return [and_(mine, text("kind <> 2"), entries.c.kind == kind.value) for kind in sorted(kinds)]
-    return [mine]
+        return [and_(mine, text("kind <> 2"), entries.c.kind == kind.value) for kind in sorted(kinds)], True
+    return [mine], False
 
 
 def _walk(

@@ -31,19 +31,15 @@ _HOURS = """
     SELECT {{piece}} AS piece, kind, {sums} FROM grant_hours
     WHERE account_key = {account} AND hour >= {{start}} AND hour < {{end}} GROUP BY kind
 """
-_CAME_AND_WENT = """
-    SELECT {{piece}} AS piece, kind, grant_kind, {amount} FROM entries
-    WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind IN (1, 5, 6, 7)
+_EDGES = """
+    SELECT {{piece}} AS piece, kind, grant_kind, {amount}, {debt}, {uncollected} FROM entries
+    WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind IN (1, 2, 5, 6, 7)
     GROUP BY kind, grant_kind
 """
 _PAID = """
     SELECT {{piece}} AS piece, a.kind, {amount} FROM entries AS e
     JOIN entry_allocations AS a ON a.account_key = e.account_key AND a.entry_number = e.entry_number
     WHERE e.account_key = {account} AND e.time >= {{start}} AND e.time < {{end}} AND e.kind = 2 GROUP BY a.kind
-"""
-_UNPAID = """
-    SELECT {{piece}} AS piece, {debt}, {uncollected} FROM entries
-    WHERE account_key = {account} AND time >= {{start}} AND time < {{end}} AND kind = 2 GROUP BY account_key
 """
 
 _Uses = dict[tuple[int, int, str], int]
@@ -81,17 +77,21 @@ def _add_hours(connection: Connection, account_key: int, pieces: Sequence[Piece]
 
 
 def _add_edges(connection: Connection, account_key: int, pieces: Sequence[Piece], uses: _Uses) -> None:
-    came_and_went = _CAME_AND_WENT.format(account=account_key, amount=exact_sum("amount"))
-    for piece, kind, grant_kind, amount in read_pieces(connection, pieces, came_and_went):
-        uses[piece, grant_kind, _USE_OF_KIND[EntryKind(kind)]] += amount
+    edges = _EDGES.format(
+        account=account_key,
+        amount=exact_sum("amount"),
+        debt=exact_sum("debt"),
+        uncollected=bounded_sum(connection, "uncollected"),
+    )
+    for piece, kind, grant_kind, amount, debt, uncollected in read_pieces(connection, pieces, edges):
+        if kind == EntryKind.CHARGE:
+            uses[piece, _NO_GRANT, "charged"] += debt
+            uses[piece, _NO_GRANT, "uncollected"] += uncollected
+        else:
+            uses[piece, grant_kind, _USE_OF_KIND[EntryKind(kind)]] += amount
     paid = _PAID.format(account=account_key, amount=exact_sum("a.amount"))
     for piece, grant_kind, amount in read_pieces(connection, pieces, paid):
         uses[piece, grant_kind, "charged"] += amount
-    debt, uncollected = exact_sum("debt"), bounded_sum(connection, "uncollected")
-    unpaid = _UNPAID.format(account=account_key, debt=debt, uncollected=uncollected)
-    for piece, borrowed, lost in read_pieces(connection, pieces, unpaid):
-        uses[piece, _NO_GRANT, "charged"] += borrowed
-        uses[piece, _NO_GRANT, "uncollected"] += lost
 
 
 def _line(uses: _Uses, kind: GrantKind) -> SummaryLine:
