@@ -21,6 +21,7 @@ from earmark.domain.states import EntryKind, GrantKind, ReservationState
 from earmark.engine.operations import Details, Settlement
 from earmark.ledger.administration import account_key_of
 from earmark.ledger.connections import Database
+from earmark.ledger.counters import decode_windows
 from earmark.ledger.history import read_rows
 from earmark.ledger.models import Allocation, EndedReservation, EntryFilter, EntryPage, EntryPosition, EntryRecord
 from earmark.ledger.tables import accounts, entries, entry_allocations
@@ -261,6 +262,7 @@ def _record(row: Row[Any], account_id: str, allocations: tuple[Allocation, ...])
         partition=row.partition,
         seq=row.seq,
         epoch=row.epoch,
+        windows=_decode(decode_windows, row.windows, ()),
     )
 
 

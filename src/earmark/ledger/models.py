@@ -13,6 +13,7 @@ from earmark.domain.catalog import LimitRule
 from earmark.domain.ids import ContentDigest, ReservationDigest
 from earmark.domain.states import Enforcement, EntryKind, GrantKind, Outcome, ReservationState
 from earmark.engine.operations import ApplyGrant, Configure, Counter, Details, Renew, Settlement, VoidGrant
+from earmark.engine.records import WindowUse
 
 __all__ = [
     "AccountChanges",
@@ -360,6 +361,8 @@ class EntryRecord(Struct, frozen=True):
     partition: int
     seq: int
     epoch: int
+    windows: tuple[WindowUse, ...] = ()
+    """What it counts for in the windows of limits."""
 
     @property
     def outcome(self) -> Outcome | None:

@@ -35,17 +35,17 @@ from earmark.server.replies import fill_time
 from earmark.v1 import catalog_pb2 as pb
 from earmark.v1 import metering_service_pb2 as metering
 
-__all__ = ["fill_catalog", "fill_covering", "fill_limit", "fill_pack", "fill_plan", "fill_price"]
+__all__ = ["SCOPES", "WINDOWS", "fill_catalog", "fill_covering", "fill_limit", "fill_pack", "fill_plan", "fill_price"]
 
 _SECOND = 1_000_000
 
-_SCOPES = {
+SCOPES = {
     LimitScope.ACCOUNT: pb.Limit.SCOPE_ACCOUNT,
     LimitScope.USER: pb.Limit.SCOPE_USER,
     LimitScope.PROJECT: pb.Limit.SCOPE_PROJECT,
     LimitScope.OPERATION: pb.Limit.SCOPE_OPERATION,
 }
-_WINDOWS = {
+WINDOWS = {
     LimitWindow.DAY: pb.Limit.WINDOW_DAY,
     LimitWindow.MONTH: pb.Limit.WINDOW_MONTH,
     LimitWindow.CYCLE: pb.Limit.WINDOW_CYCLE,
@@ -71,9 +71,9 @@ def fill_catalog(into: pb.Catalog, catalog: Catalog, document: str, record: Cata
 def fill_limit(into: pb.Limit, limit: LimitRule) -> None:
     """Write a limit."""
     into.name = limit.name
-    into.scope = _SCOPES[limit.scope]
+    into.scope = SCOPES[limit.scope]
     into.subject = limit.subject
-    into.window = _WINDOWS[limit.window]
+    into.window = WINDOWS[limit.window]
     into.amount_micros = limit.amount
     into.mode = _MODES[limit.mode]
     into.near_percent = limit.near_percent

@@ -10,13 +10,16 @@ import msgspec
 
 from earmark.domain.catalog import Catalog, Operation
 from earmark.domain.ids import ReservationDigest, format_grant_id, format_reservation_id
+from earmark.domain.limits import FOREVER, parse_limit_key
 from earmark.domain.price_text import applied_text, operation_text
 from earmark.domain.states import EntryKind, Outcome
+from earmark.engine.records import WindowUse
 from earmark.errors import InvalidRequest, NotFound
 from earmark.ledger.entries import Entries
 from earmark.ledger.models import EntryFilter, EntryPosition, EntryRecord
 from earmark.server import checks
 from earmark.server.admission import Admission
+from earmark.server.catalog_forms import SCOPES, WINDOWS
 from earmark.server.notifications import NotificationAnswers
 from earmark.server.paging import MAX_PAGE_BYTES, decode_token, encode_token
 from earmark.server.pricing import CatalogVersions
@@ -220,3 +223,15 @@ def fill_entry(into: ledger.LedgerEntry, entry: EntryRecord, priced_by: Mapping[
     into.reserved_micros = entry.reserved
     into.uncollected_micros = entry.uncollected
     into.debt_micros = entry.debt
+    for use in entry.windows:
+        _fill_limit_use(into.limits.add(), use)
+
+
+def _fill_limit_use(into: ledger.LedgerEntry.LimitUse, use: WindowUse) -> None:
+    key = parse_limit_key(use.key)
+    into.limit_name, into.subject = key.name, key.subject
+    into.scope, into.window = SCOPES[key.scope], WINDOWS[key.window]
+    fill_time(into.start_time, use.start)
+    if use.end < FOREVER:
+        fill_time(into.end_time, use.end)
+    into.amount_micros = use.amount

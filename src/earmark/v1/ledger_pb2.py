@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from earmark.v1 import catalog_pb2 as earmark_dot_v1_dot_catalog__pb2
 from earmark.v1 import common_pb2 as earmark_dot_v1_dot_common__pb2
 from earmark.v1 import grant_pb2 as earmark_dot_v1_dot_grant__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x61rmark/v1/ledger.proto\x12\nearmark.v1\x1a\x17\x65\x61rmark/v1/common.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\t\n\x0bLedgerEntry\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ntry_number\x18\x02 \x01(\x03\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.earmark.v1.LedgerEntry.Kind\x12\x15\n\ramount_micros\x18\x04 \x01(\x03\x12\x1e\n\x16\x61vailable_after_micros\x18\x05 \x01(\x03\x12\x16\n\x0ereservation_id\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x11\n\toperation\x18\x08 \x01(\t\x12\x1e\n\x11reserved_quantity\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08quantity\x18\n \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x0b \x01(\x0b\x32\x11.earmark.v1.Usage\x12;\n\nattributes\x18\x0c \x03(\x0b\x32\'.earmark.v1.LedgerEntry.AttributesEntry\x12\x15\n\rprice_version\x18\r \x01(\x03\x12\x12\n\nprice_text\x18\x0e \x01(\t\x12+\n\x0b\x61llocations\x18\x0f \x03(\x0b\x32\x16.earmark.v1.Allocation\x12\x0f\n\x07user_id\x18\x10 \x01(\t\x12\x12\n\nproject_id\x18\x11 \x01(\t\x12\x33\n\x06labels\x18\x12 \x03(\x0b\x32#.earmark.v1.LedgerEntry.LabelsEntry\x12\x30\n\x07outcome\x18\x13 \x01(\x0e\x32\x1f.earmark.v1.LedgerEntry.Outcome\x12\x0c\n\x04late\x18\x14 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x15 \x01(\t\x12\x0f\n\x07\x63omment\x18\x16 \x01(\t\x12/\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0freserved_micros\x18\x18 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x19 \x01(\x03\x12\x13\n\x0b\x64\x65\x62t_micros\x18\x1a \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_GRANT\x10\x01\x12\x0f\n\x0bKIND_CHARGE\x10\x02\x12\x10\n\x0cKIND_RELEASE\x10\x03\x12\x15\n\x11KIND_EXPIRED_HOLD\x10\x04\x12\x16\n\x12KIND_GRANT_EXPIRED\x10\x05\x12\x15\n\x11KIND_GRANT_VOIDED\x10\x06\x12\x14\n\x10KIND_DEBT_REPAID\x10\x07\x12\x0f\n\x0bKIND_REPAIR\x10\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x03\x42\x14\n\x12_reserved_quantityB\x0b\n\t_quantityB8Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x61rmark/v1/ledger.proto\x12\nearmark.v1\x1a\x18\x65\x61rmark/v1/catalog.proto\x1a\x17\x65\x61rmark/v1/common.proto\x1a\x16\x65\x61rmark/v1/grant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x0b\n\x0bLedgerEntry\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ntry_number\x18\x02 \x01(\x03\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.earmark.v1.LedgerEntry.Kind\x12\x15\n\ramount_micros\x18\x04 \x01(\x03\x12\x1e\n\x16\x61vailable_after_micros\x18\x05 \x01(\x03\x12\x16\n\x0ereservation_id\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x11\n\toperation\x18\x08 \x01(\t\x12\x1e\n\x11reserved_quantity\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08quantity\x18\n \x01(\x03H\x01\x88\x01\x01\x12 \n\x05usage\x18\x0b \x01(\x0b\x32\x11.earmark.v1.Usage\x12;\n\nattributes\x18\x0c \x03(\x0b\x32\'.earmark.v1.LedgerEntry.AttributesEntry\x12\x15\n\rprice_version\x18\r \x01(\x03\x12\x12\n\nprice_text\x18\x0e \x01(\t\x12+\n\x0b\x61llocations\x18\x0f \x03(\x0b\x32\x16.earmark.v1.Allocation\x12\x0f\n\x07user_id\x18\x10 \x01(\t\x12\x12\n\nproject_id\x18\x11 \x01(\t\x12\x33\n\x06labels\x18\x12 \x03(\x0b\x32#.earmark.v1.LedgerEntry.LabelsEntry\x12\x30\n\x07outcome\x18\x13 \x01(\x0e\x32\x1f.earmark.v1.LedgerEntry.Outcome\x12\x0c\n\x04late\x18\x14 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x15 \x01(\t\x12\x0f\n\x07\x63omment\x18\x16 \x01(\t\x12/\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0freserved_micros\x18\x18 \x01(\x03\x12\x1a\n\x12uncollected_micros\x18\x19 \x01(\x03\x12\x13\n\x0b\x64\x65\x62t_micros\x18\x1a \x01(\x03\x12\x30\n\x06limits\x18\x1b \x03(\x0b\x32 .earmark.v1.LedgerEntry.LimitUse\x1a\xf6\x01\n\x08LimitUse\x12\x12\n\nlimit_name\x18\x01 \x01(\t\x12&\n\x05scope\x18\x02 \x01(\x0e\x32\x17.earmark.v1.Limit.Scope\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12(\n\x06window\x18\x04 \x01(\x0e\x32\x18.earmark.v1.Limit.Window\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\ramount_micros\x18\x07 \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_GRANT\x10\x01\x12\x0f\n\x0bKIND_CHARGE\x10\x02\x12\x10\n\x0cKIND_RELEASE\x10\x03\x12\x15\n\x11KIND_EXPIRED_HOLD\x10\x04\x12\x16\n\x12KIND_GRANT_EXPIRED\x10\x05\x12\x15\n\x11KIND_GRANT_VOIDED\x10\x06\x12\x14\n\x10KIND_DEBT_REPAID\x10\x07\x12\x0f\n\x0bKIND_REPAIR\x10\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x03\x42\x14\n\x12_reserved_quantityB\x0b\n\t_quantityB8Z6github.com/earmark/earmark/gen/go/earmark/v1;earmarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,14 +40,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERENTRY_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_LEDGERENTRY_LABELSENTRY']._loaded_options = None
   _globals['_LEDGERENTRY_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_LEDGERENTRY']._serialized_start=122
-  _globals['_LEDGERENTRY']._serialized_end=1310
-  _globals['_LEDGERENTRY_ATTRIBUTESENTRY']._serialized_start=888
-  _globals['_LEDGERENTRY_ATTRIBUTESENTRY']._serialized_end=937
-  _globals['_LEDGERENTRY_LABELSENTRY']._serialized_start=939
-  _globals['_LEDGERENTRY_LABELSENTRY']._serialized_end=984
-  _globals['_LEDGERENTRY_KIND']._serialized_start=987
-  _globals['_LEDGERENTRY_KIND']._serialized_end=1175
-  _globals['_LEDGERENTRY_OUTCOME']._serialized_start=1177
-  _globals['_LEDGERENTRY_OUTCOME']._serialized_end=1275
+  _globals['_LEDGERENTRY']._serialized_start=148
+  _globals['_LEDGERENTRY']._serialized_end=1635
+  _globals['_LEDGERENTRY_LIMITUSE']._serialized_start=965
+  _globals['_LEDGERENTRY_LIMITUSE']._serialized_end=1211
+  _globals['_LEDGERENTRY_ATTRIBUTESENTRY']._serialized_start=1213
+  _globals['_LEDGERENTRY_ATTRIBUTESENTRY']._serialized_end=1262
+  _globals['_LEDGERENTRY_LABELSENTRY']._serialized_start=1264
+  _globals['_LEDGERENTRY_LABELSENTRY']._serialized_end=1309
+  _globals['_LEDGERENTRY_KIND']._serialized_start=1312
+  _globals['_LEDGERENTRY_KIND']._serialized_end=1500
+  _globals['_LEDGERENTRY_OUTCOME']._serialized_start=1502
+  _globals['_LEDGERENTRY_OUTCOME']._serialized_end=1600
 # @@protoc_insertion_point(module_scope)

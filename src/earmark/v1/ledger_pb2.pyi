@@ -1,5 +1,6 @@
 import datetime
 
+from earmark.v1 import catalog_pb2 as _catalog_pb2
 from earmark.v1 import common_pb2 as _common_pb2
 from earmark.v1 import grant_pb2 as _grant_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -13,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("account_id", "entry_number", "kind", "amount_micros", "available_after_micros", "reservation_id", "request_id", "operation", "reserved_quantity", "quantity", "usage", "attributes", "price_version", "price_text", "allocations", "user_id", "project_id", "labels", "outcome", "late", "actor", "comment", "create_time", "reserved_micros", "uncollected_micros", "debt_micros")
+    __slots__ = ("account_id", "entry_number", "kind", "amount_micros", "available_after_micros", "reservation_id", "request_id", "operation", "reserved_quantity", "quantity", "usage", "attributes", "price_version", "price_text", "allocations", "user_id", "project_id", "labels", "outcome", "late", "actor", "comment", "create_time", "reserved_micros", "uncollected_micros", "debt_micros", "limits")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[LedgerEntry.Kind]
@@ -44,6 +45,23 @@ class LedgerEntry(_message.Message):
     OUTCOME_SUCCEEDED: LedgerEntry.Outcome
     OUTCOME_FAILED: LedgerEntry.Outcome
     OUTCOME_EXPIRED: LedgerEntry.Outcome
+    class LimitUse(_message.Message):
+        __slots__ = ("limit_name", "scope", "subject", "window", "start_time", "end_time", "amount_micros")
+        LIMIT_NAME_FIELD_NUMBER: _ClassVar[int]
+        SCOPE_FIELD_NUMBER: _ClassVar[int]
+        SUBJECT_FIELD_NUMBER: _ClassVar[int]
+        WINDOW_FIELD_NUMBER: _ClassVar[int]
+        START_TIME_FIELD_NUMBER: _ClassVar[int]
+        END_TIME_FIELD_NUMBER: _ClassVar[int]
+        AMOUNT_MICROS_FIELD_NUMBER: _ClassVar[int]
+        limit_name: str
+        scope: _catalog_pb2.Limit.Scope
+        subject: str
+        window: _catalog_pb2.Limit.Window
+        start_time: _timestamp_pb2.Timestamp
+        end_time: _timestamp_pb2.Timestamp
+        amount_micros: int
+        def __init__(self, limit_name: _Optional[str] = ..., scope: _Optional[_Union[_catalog_pb2.Limit.Scope, str]] = ..., subject: _Optional[str] = ..., window: _Optional[_Union[_catalog_pb2.Limit.Window, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., amount_micros: _Optional[int] = ...) -> None: ...
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +102,7 @@ class LedgerEntry(_message.Message):
     RESERVED_MICROS_FIELD_NUMBER: _ClassVar[int]
     UNCOLLECTED_MICROS_FIELD_NUMBER: _ClassVar[int]
     DEBT_MICROS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     entry_number: int
     kind: LedgerEntry.Kind
@@ -110,4 +129,5 @@ class LedgerEntry(_message.Message):
     reserved_micros: int
     uncollected_micros: int
     debt_micros: int
-    def __init__(self, account_id: _Optional[str] = ..., entry_number: _Optional[int] = ..., kind: _Optional[_Union[LedgerEntry.Kind, str]] = ..., amount_micros: _Optional[int] = ..., available_after_micros: _Optional[int] = ..., reservation_id: _Optional[str] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., reserved_quantity: _Optional[int] = ..., quantity: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price_version: _Optional[int] = ..., price_text: _Optional[str] = ..., allocations: _Optional[_Iterable[_Union[_grant_pb2.Allocation, _Mapping]]] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[_Union[LedgerEntry.Outcome, str]] = ..., late: _Optional[bool] = ..., actor: _Optional[str] = ..., comment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reserved_micros: _Optional[int] = ..., uncollected_micros: _Optional[int] = ..., debt_micros: _Optional[int] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[LedgerEntry.LimitUse]
+    def __init__(self, account_id: _Optional[str] = ..., entry_number: _Optional[int] = ..., kind: _Optional[_Union[LedgerEntry.Kind, str]] = ..., amount_micros: _Optional[int] = ..., available_after_micros: _Optional[int] = ..., reservation_id: _Optional[str] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., reserved_quantity: _Optional[int] = ..., quantity: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price_version: _Optional[int] = ..., price_text: _Optional[str] = ..., allocations: _Optional[_Iterable[_Union[_grant_pb2.Allocation, _Mapping]]] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[_Union[LedgerEntry.Outcome, str]] = ..., late: _Optional[bool] = ..., actor: _Optional[str] = ..., comment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reserved_micros: _Optional[int] = ..., uncollected_micros: _Optional[int] = ..., debt_micros: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[LedgerEntry.LimitUse, _Mapping]]] = ...) -> None: ...

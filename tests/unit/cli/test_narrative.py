@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from earmark.cli.ledger.narrative import ORDER_OF_USE, Story, tell_entry, tell_reservation
+from earmark.v1.catalog_pb2 import Limit
 from earmark.v1.grant_pb2 import Grant
 from earmark.v1.ledger_pb2 import LedgerEntry
 from earmark.v1.reservation_pb2 import Reservation
@@ -189,3 +190,40 @@ def test_entries_about_no_reservation() -> None:
         assert words in text
         assert "Entry 17 of account acme" in text
         assert "After it, 99.62 credits were available." in text
+
+
+def test_a_charge_by_the_catalog_tells_its_price_its_units_and_its_limits() -> None:
+    charge = entry(
+        LedgerEntry.KIND_CHARGE,
+        12_000_000,
+        ("g1", 12_000_000),
+        outcome=1,
+        reserved_quantity=4,
+        quantity=3,
+        price_version=7,
+        price_text="4 credits per image",
+    )
+    day = charge.limits.add(
+        limit_name="images",
+        scope=Limit.SCOPE_USER,
+        subject="alice",
+        window=Limit.WINDOW_DAY,
+        amount_micros=12_000_000,
+    )
+    day.start_time.FromMicroseconds(T0)
+    day.end_time.FromMicroseconds(T0 + 86_400 * SECOND)
+    charge.limits.add(limit_name="all", scope=Limit.SCOPE_ACCOUNT, window=Limit.WINDOW_LIFETIME)
+    held = reservation(Reservation.STATE_COMMITTED, 16_000_000, 12_000_000, quantity=4, price_version=7)
+    held.attributes["resolution"] = "8K"
+    text = told(Story(reservation=held, entries=[charge], grants=by_id([grant("g1")])))
+    assert (
+        "alice reserved 16 credits for image.generate, 4 units, resolution=8K, priced by version 7 of the catalog "
+        "(request job-1)"
+    ) in text
+    assert "used 12 credits, 3 units of 4 reserved, 4 less than was reserved (entry 17)" in text
+    assert "The price: 4 credits per image (version 7)." in text
+    assert (
+        "It counts 12 credits in the limit images of user alice, day from 2026-07-27T00:00:00.000Z to "
+        "2026-07-28T00:00:00.000Z."
+    ) in text
+    assert "It counts 0 credits in the limit all, for ever." in text

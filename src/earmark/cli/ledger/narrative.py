@@ -88,8 +88,10 @@ def _verdict(reservation: Reservation, state: str) -> str:
 def _reserved(reservation: Reservation, zone: ZoneInfo) -> str:
     who = reservation.user_id or "somebody"
     what = f" for {reservation.operation}" if reservation.operation else ""
-    units = f", {reservation.quantity} units" if reservation.HasField("quantity") else ""
+    units = f", {_units(reservation.quantity)}" if reservation.HasField("quantity") else ""
     usage = f", {format_pairs(reservation.usage.counts)}" if reservation.usage.counts else ""
+    usage += f", {format_pairs(reservation.attributes)}" if reservation.attributes else ""
+    usage += f", priced by version {reservation.price_version} of the catalog" if reservation.price_version else ""
     project = f", project {reservation.project_id}" if reservation.project_id else ""
     when, until = time_of(reservation, "create_time", zone), time_of(reservation, "expire_time", zone)
     # A Charge has no time to live: it is reserved and settled at one instant.
@@ -135,7 +137,9 @@ def _settled(story: Story, reservation: Reservation, entry: LedgerEntry) -> Iter
 def _used(reservation: Reservation, entry: LedgerEntry) -> str:
     actual = entry.amount_micros + entry.uncollected_micros
     difference = actual - reservation.reserved_micros
-    counts = f", {entry.quantity} units" if entry.HasField("quantity") else ""
+    counts = f", {_units(entry.quantity)}" if entry.HasField("quantity") else ""
+    if counts and entry.HasField("reserved_quantity") and entry.reserved_quantity != entry.quantity:
+        counts += f" of {entry.reserved_quantity:,} reserved"
     counts += f", {format_pairs(entry.usage.counts)}" if entry.usage.counts else ""
     late = " after the reservation had expired: it was paid from what was available then" if entry.late else ""
     against = (
@@ -163,6 +167,20 @@ def _charge(story: Story, entry: LedgerEntry) -> Iterator[str]:
             f"Not charged: {_credits(entry.uncollected_micros)} that were used, because they were not available and "
             "no overdraft was allowed for them."
         )
+    for use in entry.limits:
+        yield f"It counts {_credits(use.amount_micros)} in {_limit(use, story.zone)}."
+
+
+def _limit(use: LedgerEntry.LimitUse, zone: ZoneInfo) -> str:
+    """Name a limit, whose it is, and its window."""
+    whose = f" of {enum_word(use, 'scope')} {use.subject}" if use.subject else ""
+    start, end = time_of(use, "start_time", zone), time_of(use, "end_time", zone)
+    window = f", {enum_word(use, 'window')} from {start} to {end}" if end else ", for ever"
+    return f"the limit {use.limit_name}{whose}{window}"
+
+
+def _units(count: int) -> str:
+    return f"{count:,} unit{'' if count == 1 else 's'}"
 
 
 def _without_entry(story: Story, reservation: Reservation, state: str) -> Iterator[str]:
