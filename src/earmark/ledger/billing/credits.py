@@ -11,18 +11,21 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, func, select, text
 
+from earmark.credits import MAX_MICROS
 from earmark.domain.ids import ContentDigest
 from earmark.domain.states import GrantKind
 from earmark.engine.operations import ABSENT, ApplyGrant, Renew, Settlement
 from earmark.engine.results import RefusalCode
+from earmark.errors import Reason, error
 from earmark.ledger.administration import AdminCall, decode_operation, find_request
 from earmark.ledger.grants import MAX_PAID_GRANTS, record_grant, record_renewal
 from earmark.ledger.models import AdminTicket, NewGrant, NewRenewal
-from earmark.ledger.tables import accounts, admin_operations
+from earmark.ledger.tables import account_totals, accounts, admin_operations, grants
 
 __all__ = [
     "INTERNAL",
     "bonus_request",
+    "check_total",
     "give",
     "internal_call",
     "owed_credits",
@@ -62,6 +65,33 @@ def bonus_request(purchase_id: str) -> str:
 def internal_call(account_id: str, request_id: str, now: int, actor: str = "", comment: str = "") -> AdminCall:
     """Return what billing asks for by itself."""
     return AdminCall(account_id, request_id, INTERNAL, now, actor, comment)
+
+
+def check_total(connection: Connection, account_key: int, account_id: str, amount: int) -> None:
+    """Check that an account can hold what a call is about to give it, before anything of the call is recorded.
+
+    Redis would refuse it, for ever, while the plan or the purchase that it belongs to stood.
+
+    Raises:
+        InvalidRequest: INVALID_AMOUNT, its lifetime total would pass the largest amount.
+    """
+    totals = select(account_totals.c.granted, account_totals.c.applied_admin_seq).where(
+        account_totals.c.account_key == account_key
+    )
+    row = connection.execute(totals).one_or_none()
+    granted, applied = (0, 0) if row is None else (row.granted, row.applied_admin_seq)
+    coming = select(func.coalesce(func.sum(grants.c.amount), 0)).where(
+        grants.c.account_key == account_key, grants.c.grant_number > applied
+    )
+    total = granted + int(connection.execute(coming).scalar_one()) + amount
+    if total > MAX_MICROS:
+        raise error(
+            Reason.INVALID_AMOUNT,
+            f"{amount} microcredits: what account {account_id!r} was given altogether would be {total}, more than the "
+            f"largest amount, {MAX_MICROS}",
+            {"amount_micros": amount, "granted_micros": total},
+            field="amount_micros",
+        )
 
 
 def give(connection: Connection, call: AdminCall, grant: NewGrant) -> AdminTicket:

@@ -14,6 +14,7 @@ from earmark.ledger.administration import AdminCall, account_key_of, lock_accoun
 from earmark.ledger.billing import refusals
 from earmark.ledger.billing.credits import (
     bonus_request,
+    check_total,
     give,
     internal_call,
     purchase_request,
@@ -40,6 +41,7 @@ def create(connection: Connection, call: AdminCall, quote: Quote, payment_refere
         return PurchaseOutcome(purchase_record(connection.execute(query).one()), (ticket,), replayed=True)
     if payment_reference and _by_reference(connection, payment_reference) is not None:
         raise refusals.payment_reference_used(payment_reference)
+    check_total(connection, account.account_key, call.account_id, quote.credits + quote.bonus)
     purchase_id = new_id("pur")
     connection.execute(
         insert(purchases).values(
@@ -77,6 +79,7 @@ def confirm(connection: Connection, purchase_id: str, payment_reference: str, no
             return PurchaseOutcome(purchase, _given(connection, account, purchase, now), replayed=True)
         case PurchaseState.PENDING:
             pass
+    check_total(connection, account.account_key, purchase.account_id, purchase.quote.credits + purchase.quote.bonus)
     reference = payment_reference or purchase.payment_reference
     purchase = _settle(connection, purchase, PurchaseState.CONFIRMED, reference, "", now)
     quote, terms = purchase.quote, purchase.quote.terms

@@ -17,6 +17,7 @@ from earmark.errors import Reason, error
 from earmark.ledger.administration import AdminCall, lock_account, replay_of
 from earmark.ledger.billing import refusals
 from earmark.ledger.billing.credits import (
+    check_total,
     give,
     internal_call,
     renewal_request,
@@ -75,6 +76,7 @@ def create(
             raise refusals.already_subscribed(current)
         # A plan whose credits came once has nothing that could still end: a real one takes its place.
         tickets.append(_superseded(connection, account, current, call))
+    check_total(connection, account.account_key, call.account_id, effective_plan(plan, overrides).credits)
     subscription, begun = begin_subscription(
         connection, account, call, catalog, plan, term, overrides, SubscriptionEvent.CREATED
     )
@@ -197,6 +199,7 @@ def claim(
     current, tickets = _advanced(connection, account, catalog, call.now)
     if current is not None:
         raise refusals.already_subscribed(current)
+    check_total(connection, account.account_key, call.account_id, plan.credits)
     event = SubscriptionEvent.CLAIMED
     subscription, begun = begin_subscription(connection, account, call, catalog, plan, Term.MONTH, Overrides(), event)
     return SubscriptionOutcome(subscription, event, (*tickets, *begun), replayed=False)
@@ -321,6 +324,7 @@ def _upgrade(
         and had_plan(connection, account.account_key, wanted.plan.plan_id)
     ):
         extra = 0
+    check_total(connection, account.account_key, call.account_id, extra)
     upgraded = replace(
         current,
         state=SubscriptionState.ACTIVE,
@@ -351,6 +355,8 @@ def _begin_anew(
     catalog: Catalog,
     call: AdminCall,
 ) -> SubscriptionOutcome:
+    new = effective_plan(wanted.plan, wanted.overrides)
+    check_total(connection, account.account_key, call.account_id, new.credits)
     ended = _superseded(connection, account, current, call)
     event = SubscriptionEvent.CREATED
     subscription, tickets = begin_subscription(

@@ -1,0 +1,220 @@
+"""Hostile requests on every RPC of administration, billing and reading: a clear error that names the field, and nothing
+changed; never INTERNAL, never a line of error in the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Any
+
+import grpc.aio
+import pytest
+import structlog
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from earmark.v1 import account_pb2, catalog_pb2, common_pb2, grant_pb2
+from earmark.v1 import account_service_pb2 as accounts
+from earmark.v1 import admin_service_pb2 as admin
+from earmark.v1 import billing_service_pb2 as billing
+from earmark.v1 import catalog_service_pb2 as catalogs
+from earmark.v1 import ledger_service_pb2 as ledger
+from earmark.v1 import metering_service_pb2 as metering
+from tests.integration.server.conftest import Refusal, Sidecar
+from tests.integration.server.hostile import mutations
+
+CREDIT = 1_000_000
+_CODES = {
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "FAILED_PRECONDITION",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+}
+_CATALOG = """
+grants:
+  adjustment: {validity: 12 months}
+  promotion: {validity: calendar month}
+operations:
+  image: {price: {table: [{when: {size: s}, price: 0.38}], default: 1}}
+  text: {price: {tokens: {input: 2, output: 6, cached_input: 0.5}}}
+  audit: {price: {range: [1, 9007199253]}}
+limits:
+  daily: {window: day, amount: 9007199254, mode: notify}
+plans:
+  trial: {credits: 5, cycle: once, claimed: true}
+  basic: {credits: 20, rollover: 40, prices: {month: {USD: 1}}}
+  own: {custom: true}
+packs:
+  small: {credits: 100, prices: {USD: 10}}
+  any: {custom: {min: 0.000001, max: 9007199254, step: 0.000001, rates: [{from: 0, prices: {USD: 0.2}}]}}
+promotions:
+  spring: {start: 2020-01-01, end: 2200-01-01, bonus_percent: 100}
+"""
+_TABLES = (
+    "accounts",
+    "catalogs",
+    "claimed_identities",
+    "purchases",
+    "subscription_events",
+    "subscriptions",
+)
+
+
+def _at(seconds: int) -> Timestamp:
+    return Timestamp(seconds=seconds)
+
+
+_LIMIT = catalog_pb2.Limit(
+    name="own",
+    scope=catalog_pb2.Limit.SCOPE_USER,
+    window=catalog_pb2.Limit.WINDOW_MONTH,
+    amount_micros=CREDIT,
+)
+_ACCOUNT: dict[str, Any] = {
+    "thresholds": account_pb2.Thresholds(low_balance_micros=5),
+    "contacts": account_pb2.Contacts(emails=["a@b.example"], webhook_url="http://127.0.0.1:9/", webhook_secret="s"),
+    "limits": [_LIMIT],
+    "labels": {"key": "value"},
+}
+_PATHS = ["display_name", "time_zone", "overdraft_limit_micros", "enforcement", *_ACCOUNT]
+_OVERRIDES = billing.SubscriptionOverrides(
+    credits_micros=CREDIT, rollover_cap_micros=CREDIT, seats=3, entitlements={"key": "value"}
+)
+_FILTER = ledger.LedgerFilter(start_time=_at(1), end_time=_at(9_000_000_000), labels={"key": "value"})
+
+REQUESTS: list[tuple[str, str, Message]] = [
+    ("catalog", "ApplyCatalog", catalogs.ApplyCatalogRequest(document=_CATALOG, request_id="catalog")),
+    ("catalog", "GetCatalog", catalogs.GetCatalogRequest()),
+    ("catalog", "ListPrices", catalogs.ListPricesRequest()),
+    ("catalog", "ListPlans", catalogs.ListPlansRequest()),
+    ("catalog", "ListPacks", catalogs.ListPacksRequest()),
+    (
+        "billing",
+        "CreateSubscription",
+        billing.CreateSubscriptionRequest(account_id="acme", request_id="", plan_id="own", overrides=_OVERRIDES),
+    ),
+    ("billing", "GetSubscription", billing.GetSubscriptionRequest(account_id="acme")),
+    (
+        "billing",
+        "ChangePlan",
+        billing.ChangePlanRequest(account_id="acme", request_id="", plan_id="own", overrides=_OVERRIDES),
+    ),
+    ("billing", "CancelSubscription", billing.CancelSubscriptionRequest(account_id="acme", request_id="")),
+    ("billing", "ConfirmRenewal", billing.ConfirmRenewalRequest(account_id="acme", request_id="")),
+    ("billing", "ClaimFreePlan", billing.ClaimFreePlanRequest(account_id="acme", request_id="", identity="0xAB")),
+    (
+        "billing",
+        "CreatePurchase",
+        billing.CreatePurchaseRequest(account_id="acme", request_id="", pack_id="any", amount_micros=CREDIT),
+    ),
+    ("billing", "ConfirmPurchase", billing.ConfirmPurchaseRequest(purchase_id="pur_none")),
+    ("billing", "FailPurchase", billing.FailPurchaseRequest(purchase_id="pur_none")),
+    ("billing", "ListPurchases", billing.ListPurchasesRequest(account_id="acme")),
+    ("ledger", "ListLedgerEntries", ledger.ListLedgerEntriesRequest(account_id="acme", filter=_FILTER)),
+    (
+        "ledger",
+        "GetUsageReport",
+        ledger.GetUsageReportRequest(account_id="acme", group_by=[ledger.GetUsageReportRequest.GROUP_BY_MONTH]),
+    ),
+    ("ledger", "GetMonthlySummary", ledger.GetMonthlySummaryRequest(account_id="acme")),
+    ("ledger", "ListNotifications", ledger.ListNotificationsRequest(account_id="acme")),
+    ("accounts", "CreateAccount", accounts.CreateAccountRequest(account_id="", request_id="r", **_ACCOUNT)),
+    (
+        "accounts",
+        "UpdateAccount",
+        accounts.UpdateAccountRequest(
+            account=account_pb2.Account(account_id="acme", **_ACCOUNT),
+            update_mask=FieldMask(paths=_PATHS),
+            request_id="",
+        ),
+    ),
+    ("accounts", "ListAccounts", accounts.ListAccountsRequest()),
+    ("accounts", "AddMember", accounts.AddMemberRequest(account_id="other", request_id="", user_id="ann")),
+    ("accounts", "RemoveMember", accounts.RemoveMemberRequest(account_id="other", request_id="", user_id="bob")),
+    (
+        "accounts",
+        "CreateGrant",
+        accounts.CreateGrantRequest(account_id="other", request_id="", amount_micros=1),
+    ),
+    (
+        "accounts",
+        "CreateGrant",
+        accounts.CreateGrantRequest(
+            account_id="other", request_id="", amount_micros=1, kind=grant_pb2.Grant.KIND_ADJUSTMENT, comment="adjusted"
+        ),
+    ),
+    ("accounts", "VoidGrant", accounts.VoidGrantRequest(account_id="other", request_id="", grant_id="g999")),
+    ("accounts", "ListGrants", accounts.ListGrantsRequest(account_id="acme")),
+    ("admin", "GetClock", admin.GetClockRequest()),
+    (
+        "metering",
+        "Estimate",
+        metering.EstimateRequest(
+            account_id="acme",
+            items=[
+                metering.EstimateItem(
+                    operation="image", quantity=3, attributes={"size": "s"}, usage=common_pb2.Usage(counts={"key": 1})
+                )
+            ],
+            buffer_percent=20,
+        ),
+    ),
+    (
+        "metering",
+        "Estimate",
+        metering.EstimateRequest(
+            account_id="acme", items=[metering.EstimateItem(operation="image", quantity=3, attributes={"size": "s"})]
+        ),
+    ),
+]
+
+
+@pytest.fixture
+async def complaints(sidecar: Sidecar) -> AsyncIterator[list[Any]]:
+    """The sidecar's log lines of warnings and worse, none of which a caller may cause."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def _state(database_url: str) -> list[tuple[Any, ...]]:
+    """What administration has recorded. A grant that Redis refuses leaves its operation there, as refused."""
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
+        counts = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in _TABLES]
+        return [*counts, *connection.execute("SELECT account_key, time_zone FROM accounts").fetchall()]
+
+
+@pytest.mark.timeout(300)
+async def test_one_field_gone_wrong(sidecar: Sidecar, database_url: str, complaints: list[Any]) -> None:
+    await sidecar.install(_CATALOG)
+    await sidecar.account("acme", 10)
+    await sidecar.account("other", 10)
+    wrong: list[str] = []
+    number = 0
+    for service, method, request in REQUESTS:
+        call = getattr(getattr(sidecar, service), method)
+        for said, mutated in (("as it is", request), *mutations(request)):
+            number += 1
+            # Each call has ids of its own, unless they are what is hostile: one that takes effect is no repeat.
+            for field in ("request_id", "account_id"):
+                if hasattr(mutated, field) and not getattr(mutated, field) and not said.startswith(field):
+                    setattr(mutated, field, f"{field[0]}{number}")
+            before = _state(database_url)
+            try:
+                await call(mutated)
+            except grpc.aio.AioRpcError as failure:
+                refused = Refusal.of(failure)
+                where = f"{method}({said}): {refused!r:.300}"
+                if refused.code not in _CODES or not refused.reason:
+                    wrong.append(where)
+                elif refused.code == "INVALID_ARGUMENT" and not refused.field:
+                    wrong.append(f"{where} names no field")
+                if _state(database_url) != before:
+                    wrong.append(f"{where} changed something")
+    bad = [line for line in complaints if line["log_level"] in ("error", "critical")]
+    assert not wrong, "\n".join(wrong)
+    assert not bad, bad[:3]
+    assert number > 1_000
