@@ -242,7 +242,8 @@ def test_import_beside_a_sidecar(shell: Shell, tmp_path: Path) -> None:
             (number, "INVALID_ARGUMENT") for number in (4, 5, 6, 7)
         ]
         with Client(server.address) as client:
-            assert (client.get_balance("acme").available, client.get_balance("globex").available) == (5, 21)
+            assert client.get_balance("acme").available == 5
+            assert client.get_balance("globex").available == 21
             with client.reserve("globex", amount=21) as hold:
                 hold.commit()
     good = "".join(line for line in lines.splitlines(keepends=True)[:2])

@@ -29,6 +29,7 @@ __all__ = ["EXAMPLES", "demo"]
 EXAMPLES = (
     "earmark demo",
     "earmark demo --generations 5000 --seed 7",
+    "earmark demo --catalog preset:amisi     a month in the life of that system",
     "earmark demo --keep ./demo-data    and then: earmark serve --data-dir ./demo-data",
 )
 
@@ -44,6 +45,15 @@ def demo(
         int | None,
         typer.Option("--seed", min=0, metavar="N", help="The same seed plans the same.", show_default="by chance"),
     ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="PATH|preset:NAME",
+            help="Play a month of this credit system instead, on a clock that runs ahead.",
+            show_default=False,
+        ),
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -56,9 +66,17 @@ def demo(
     Some generations fail, some crash and never answer, some use less or more than they reserved, some are refused for
     lack of credits. Then each account's figures are compared with the demo's own arithmetic, and Redis with SQL. Exit
     status 0 only if every figure agrees.
+
+    With --catalog a month passes in seconds: accounts join, subscribe, claim or buy, generate, run low, are warned,
+    buy again, and their plans renew. Presets: inspira, workspace, monthly, amisi.
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise typer.BadParameter(f"{keep} exists already: name a new directory", param_hint="'--keep'")
+    if catalog is not None:
+        from earmark.cli.demo.month import run_month
+
+        run_month(catalog, seed, keep)
+        return
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     started = time.monotonic()
 
@@ -85,6 +103,7 @@ def _run(
     workload: Workload, data_dir: Path
 ) -> tuple[dict[str, Tally], dict[str, AccountFigures], ReconciliationReport]:
     from earmark.cli.demo.simulation import simulate
+    from earmark.cli.reconcile import compare_data_dir
     from earmark.testing import EarmarkServer, ServerDidNotStart
 
     try:
@@ -95,7 +114,7 @@ def _run(
                 gc.collect()  # A closed channel disconnects when it is collected; until then it logs on stderr.
                 progress.update(task, description="waiting for crashed workers' holds to expire", total=None)
                 figures = _settled_figures(server.address, tallies)
-            return tallies, figures, _reconcile(data_dir)
+            return tallies, figures, compare_data_dir(data_dir)
     except ServerDidNotStart as error:
         lines = str(error).splitlines()
         raise CommandError(f"{lines[0]} {lines[-1]}", ExitStatus.UNAVAILABLE) from None
@@ -117,14 +136,6 @@ def _settled_figures(address: str, tallies: Mapping[str, Tally]) -> dict[str, Ac
             if not waits or time.monotonic() > deadline:
                 return figures
             time.sleep(_POLL_SECONDS)
-
-
-def _reconcile(data_dir: Path) -> ReconciliationReport:
-    from earmark.cli.reconcile import compare_with_progress
-    from earmark.settings import Settings
-
-    # Of the data directory alone, whatever the variables of this shell say.
-    return compare_with_progress(Settings.model_construct(data_dir=data_dir, redis_url=None, database_url=None))
 
 
 def _print_accounts(figures: Mapping[str, AccountFigures], tallies: Mapping[str, Tally]) -> None:
