@@ -47,9 +47,23 @@ def decode_token(token: str, kind: type[T], query: object) -> T:
     if raw[:1] != bytes([_VERSION]) or raw[1:7] != _fingerprint(query):
         raise _refused()
     try:
-        return msgspec.msgpack.decode(raw[7:], type=kind)
+        position = msgspec.msgpack.decode(raw[7:], type=kind)
     except msgspec.MsgspecError:
         raise _refused() from None
+    if not all(_storable(value) for value in msgspec.structs.astuple(position)):
+        raise _refused()
+    return position
+
+
+def _storable(value: object) -> bool:
+    """Whether a database can be asked for a value: who knows the form of a token can make one up."""
+    match value:
+        case int():
+            return -(2**63) <= value < 2**63
+        case str():
+            return "\x00" not in value
+        case _:
+            return True
 
 
 def _refused() -> EarmarkError:

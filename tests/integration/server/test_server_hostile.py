@@ -9,12 +9,14 @@ from contextlib import closing
 from typing import Any
 
 import grpc.aio
+import msgspec
 import pytest
 import structlog
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from earmark.server.paging import encode_token
 from earmark.v1 import account_pb2, catalog_pb2, common_pb2, grant_pb2
 from earmark.v1 import account_service_pb2 as accounts
 from earmark.v1 import admin_service_pb2 as admin
@@ -22,8 +24,9 @@ from earmark.v1 import billing_service_pb2 as billing
 from earmark.v1 import catalog_service_pb2 as catalogs
 from earmark.v1 import ledger_service_pb2 as ledger
 from earmark.v1 import metering_service_pb2 as metering
-from tests.integration.server.conftest import Refusal, Sidecar
+from tests.integration.server.conftest import Refusal, Sidecar, refusal
 from tests.integration.server.hostile import mutations
+from tests.support.waiting import wait_until
 
 CREDIT = 1_000_000
 _CODES = {
@@ -218,3 +221,91 @@ async def test_one_field_gone_wrong(sidecar: Sidecar, database_url: str, complai
     assert not wrong, "\n".join(wrong)
     assert not bad, bad[:3]
     assert number > 1_000
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+async def test_a_page_token_that_somebody_made_up(sidecar: Sidecar, complaints: list[Any], number: int) -> None:
+    """Who knows the form of a token can make one that no database understands."""
+    await sidecar.account("acme", 10)
+
+    class Position(msgspec.Struct, array_like=True):
+        key: int | str
+
+    token = encode_token(Position(number), ("ListPurchases", "acme", 0))
+    request = billing.ListPurchasesRequest(account_id="acme", page_token=token)
+    assert (await refusal(sidecar.billing.ListPurchases(request))).field == "page_token"
+    token = encode_token(Position("a\x00"), ("ListAccounts", ""))
+    assert (await refusal(sidecar.accounts.ListAccounts(accounts.ListAccountsRequest(page_token=token)))).field == (
+        "page_token"
+    )
+    assert not [line for line in complaints if line["log_level"] == "error"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "a: &a [x, x]\nb: [*a, *a]\n",
+        "[" * 100_000,
+        "{a: " * 50_000,
+        "? " * 300_000,
+        "- " * 300_000,
+        "operations:\n" + "".join(f"  o{number}: 1\n" for number in range(60_000)),
+        "x" * 2**20,
+        "#" + "y" * (2**20 - 1),
+        "x" * (2**20 + 1),
+        "!!python/object/apply:os.system ['true']",
+        "name: \x00",
+        'name: "\\ud800"',
+        "{}\n---\n{}",
+        "operations: {a: 1e999999999}",
+        f"operations: {{a: {'9' * 100_000}}}",
+        "promotions: {p: {start: 0001-01-01, end: 9999-12-31, bonus: 1}}",
+        "grants: {free: {validity: 999999999999 months}}",
+    ],
+    ids=lambda document: document[:20].replace("\n", " "),
+)
+async def test_a_catalog_that_is_none(sidecar: Sidecar, complaints: list[Any], document: str) -> None:
+    request = catalogs.ApplyCatalogRequest(document=document, request_id="r")
+    refused = await refusal(sidecar.catalog.ApplyCatalog(request))
+    assert (refused.code, refused.reason, refused.field) == ("INVALID_ARGUMENT", "INVALID_CATALOG", "document")
+    assert "line" in refused.metadata
+    assert len(refused.message) < 8_000
+    assert (await refusal(sidecar.catalog.GetCatalog(catalogs.GetCatalogRequest()))).reason == "CATALOG_NOT_FOUND"
+    assert not [line for line in complaints if line["log_level"] == "error"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[", "http://[::1", "http://127.0.0.1:99999/", "http://:@:/", "http://%00/", "https://x{}/\\", "http://#"],
+)
+async def test_a_webhook_that_is_none_keeps_no_other_from_its_alerts(
+    sidecar: Sidecar, complaints: list[Any], url: str
+) -> None:
+    """It is refused, or its delivery fails and is repeated; the job goes on either way."""
+    await sidecar.account("acme", 10)
+    request = accounts.UpdateAccountRequest(
+        account=account_pb2.Account(
+            account_id="acme",
+            contacts=account_pb2.Contacts(webhook_url=url),
+            thresholds=account_pb2.Thresholds(low_balance_micros=5 * CREDIT),
+        ),
+        update_mask=FieldMask(paths=["contacts", "thresholds"]),
+        request_id="hook",
+    )
+    try:
+        await sidecar.accounts.UpdateAccount(request)
+        code = "OK"
+    except grpc.aio.AioRpcError as failure:
+        code = Refusal.of(failure).code
+    assert code in ("OK", "INVALID_ARGUMENT")
+    if code != "OK":
+        return
+    await sidecar.charge("low", amount_micros=6 * CREDIT)
+
+    async def failed() -> Any:
+        listed = await sidecar.ledger.ListNotifications(ledger.ListNotificationsRequest(account_id="acme"))
+        return [each for note in listed.notifications for each in note.deliveries if each.attempts]
+
+    (delivery, *_) = await wait_until(failed)
+    assert delivery.error
+    assert not [line for line in complaints if line["log_level"] == "error"]
