@@ -6,8 +6,9 @@ charges of one operation of one account cost three.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 from earmark.credits import MAX_MICROS
@@ -113,6 +114,7 @@ class UsageDeltas:
     def counting(self, entries: Iterable[PlannedEntry], rows: Iterable[EntryRow]) -> Iterator[EntryRow]:
         """Yield the rows of the entries as they are, and count them."""
         row: Any
+        all_uses = self._uses
         for (key, _seq, _epoch, record), row in zip(entries, rows, strict=True):
             yield row
             kind, hour = record.kind, record.time // HOUR
@@ -123,23 +125,23 @@ class UsageDeltas:
                     self._of_grants(key, hour, record.grant_kind)[use] += record.amount
                 continue
             about = (key, hour, row[_OPERATION], row[_USER], row[_PROJECT])
-            uses = self._uses.get(about)
+            uses = all_uses.get(about)
             if uses is None:
-                uses = self._uses[about] = [0] * len(_USES)
+                uses = all_uses[about] = [0] * len(_USES)
             uses[count] += 1
             if kind != _CHARGE:
                 continue
             uses[_USED_CHARGED] += record.amount
-            uses[_USED_UNCOLLECTED] += record.uncollected
             uses[_USED_QUANTITY] += row[_QUANTITY]
             allocations = record.allocations
             for at in range(0, len(allocations), 3):
                 self._of_grants(key, hour, allocations[at + 1])[_GRANT_CHARGED] += allocations[at + 2]
-            debt = row[_DEBT]
-            if debt or record.uncollected:
+            debt, uncollected = row[_DEBT], record.uncollected
+            if debt or uncollected:
+                uses[_USED_UNCOLLECTED] += uncollected
                 uncovered = self._of_grants(key, hour, _NO_GRANT)
                 uncovered[_GRANT_CHARGED] += debt
-                uncovered[_GRANT_UNCOLLECTED] += record.uncollected
+                uncovered[_GRANT_UNCOLLECTED] += uncollected
 
     def _of_grants(self, key: int, hour: int, kind: int) -> list[int]:
         uses = self._grant_uses.get((key, hour, kind))
@@ -151,19 +153,23 @@ class UsageDeltas:
         """Yield what to add to each table, in the order of its keys; nothing for a table without additions."""
         hours: dict[_Key, list[int]] = {}
         days: dict[_Key, list[int]] = {}
-        for (key, hour, *names), uses in self._uses.items():
-            _merge(hours, (key, hour, names[0]), uses)
-            _merge(days, (key, hour // _HOURS_A_DAY, *names), uses)
+        for (key, hour, operation, user_id, project_id), uses in self._uses.items():
+            _merge(hours, (key, hour, operation), uses)
+            _merge(days, (key, hour // _HOURS_A_DAY, operation, user_id, project_id), uses)
         for rollup, deltas in ((USAGE_HOURS, hours), (USAGE_DAYS, days), (GRANT_HOURS, self._grant_uses)):
             if deltas:
-                yield rollup, [(*about, *_within(rollup, deltas[about])) for about in sorted(deltas)]
+                yield rollup, [(*about, *uses) for about, uses in sorted(_bounded(rollup, deltas).items())]
 
 
 def _merge(sums: dict[_Key, list[int]], about: _Key, uses: list[int]) -> None:
     known = sums.get(about)
-    sums[about] = uses if known is None else [one + other for one, other in zip(known, uses, strict=True)]
+    sums[about] = uses if known is None else list(map(add, known, uses))
 
 
-def _within(rollup: Rollup, uses: Sequence[int]) -> Iterator[int]:
-    for name, use in zip(rollup.sums, uses, strict=True):
-        yield min(use, MAX_MICROS) if name in rollup.bounded else use
+def _bounded(rollup: Rollup, deltas: dict[_Key, list[int]]) -> dict[_Key, list[int]]:
+    for name in rollup.bounded:
+        at = rollup.sums.index(name)
+        for uses in deltas.values():
+            if uses[at] > MAX_MICROS:
+                uses[at] = MAX_MICROS
+    return deltas
