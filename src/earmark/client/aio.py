@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import grpc
 
-from earmark.client.amounts import Amount, OveragePolicy, Seconds, seconds_of, to_micros_fast, to_timestamp
-from earmark.client.backoff import backoff_seconds
+from earmark.client.administration import Administration
+from earmark.client.amounts import Amount, OveragePolicy, Seconds, seconds_of
 from earmark.client.core import Core, RequestIds
 from earmark.client.failures import ClientClosed
 from earmark.client.opening import DEFAULT_TTL_SECONDS, ReservedHold, ResumedHold
+from earmark.client.reading import Reading
 from earmark.client.requests import Subject, charge_call, reserve_call
-from earmark.client.values import Account, AccountBalance, Balance, Grant, Receipt, Reservation
+from earmark.client.values import Receipt
 from earmark.errors import Unavailable
-from earmark.v1 import account_pb2, account_service_pb2, grant_pb2, reservation_pb2
 from earmark.v1 import metering_service_pb2 as pb
 
 __all__ = ["AsyncClient"]
 
-_STATES: Final[dict[str, reservation_pb2.Reservation.State]] = {
-    "active": reservation_pb2.Reservation.STATE_ACTIVE,
-    "committed": reservation_pb2.Reservation.STATE_COMMITTED,
-    "released": reservation_pb2.Reservation.STATE_RELEASED,
-    "expired": reservation_pb2.Reservation.STATE_EXPIRED,
-}
 
-_KINDS: Final[dict[str, grant_pb2.Grant.Kind]] = {
-    "free": grant_pb2.Grant.KIND_FREE,
-    "subscription": grant_pb2.Grant.KIND_SUBSCRIPTION,
-    "purchase": grant_pb2.Grant.KIND_PURCHASE,
-    "promotion": grant_pb2.Grant.KIND_PROMOTION,
-    "adjustment": grant_pb2.Grant.KIND_ADJUSTMENT,
-}
-
-
-class AsyncClient:
+class AsyncClient(Reading, Administration):
     """A client of the sidecar. All its holds share one stream; use one client for a whole program.
 
     Args:
@@ -310,204 +293,6 @@ class AsyncClient:
             return Receipt.of(await call)
         finally:
             session.withdraw(call)
-
-    # Reading
-
-    async def get_balance(self, account_id: str, *, timeout: Seconds | None = None) -> AccountBalance:
-        """Return what an account has, and what is left of each grant.
-
-        Raises:
-            NotFound: ACCOUNT_NOT_FOUND.
-        """
-        response = await self._start().connection.unary(
-            "MeteringService/GetBalance",
-            pb.GetBalanceRequest(account_id=account_id),
-            pb.GetBalanceResponse,
-            timeout=self._seconds(timeout),
-        )
-        return AccountBalance.of_response(response)
-
-    async def watch_balance(self, account_id: str) -> AsyncIterator[Balance]:
-        """Yield the balance at once and then the latest after every change, through lost connections.
-
-        Raises:
-            NotFound: ACCOUNT_NOT_FOUND.
-
-        Example:
-            >>> async for balance in client.watch_balance("acme"):
-            ...     print(balance.available)
-        """
-        request = pb.WatchBalanceRequest(account_id=account_id)
-        version: int | None = None
-        failures = 0
-        while True:
-            connection = self._start().connection
-            responses = connection.stream("MeteringService/WatchBalance", request, pb.WatchBalanceResponse)
-            try:
-                async for response in responses:
-                    failures = 0
-                    if response.balance.version != version:
-                        version = response.balance.version
-                        yield Balance.of(response.balance)
-            except Unavailable:
-                pass
-            if self._closed:
-                return
-            failures += 1
-            await asyncio.sleep(backoff_seconds(failures))
-
-    async def get_reservation(self, reservation_id: str, *, timeout: Seconds | None = None) -> Reservation:
-        """Return one reservation, open or ended.
-
-        Raises:
-            NotFound: RESERVATION_NOT_FOUND.
-        """
-        response = await self._start().connection.unary(
-            "MeteringService/GetReservation",
-            pb.GetReservationRequest(reservation_id=reservation_id),
-            pb.GetReservationResponse,
-            timeout=self._seconds(timeout),
-        )
-        return Reservation.of(response.reservation)
-
-    async def list_reservations(
-        self, account_id: str, *, state: str | None = None, page_size: int = 100, timeout: Seconds | None = None
-    ) -> AsyncIterator[Reservation]:
-        """Yield an account's reservations: active ones by expiry, then ended ones, newest first, as far as flushed.
-
-        Args:
-            account_id: the account.
-            state: only "active", "committed", "released" or "expired" ones.
-            page_size: how many are fetched at once.
-            timeout: seconds for each page.
-
-        Example:
-            >>> async for reservation in client.list_reservations("acme", state="active"):
-            ...     print(reservation.reservation_id, reservation.reserved)
-        """
-        wanted: reservation_pb2.Reservation.State = reservation_pb2.Reservation.STATE_UNSPECIFIED
-        if state is not None:
-            if state not in _STATES:
-                raise ValueError(f"{state!r} is no state; there are {', '.join(_STATES)}")
-            wanted = _STATES[state]
-        request = pb.ListReservationsRequest(account_id=account_id, state=wanted, page_size=page_size)
-        while True:
-            response = await self._start().connection.unary(
-                "MeteringService/ListReservations",
-                request,
-                pb.ListReservationsResponse,
-                timeout=self._seconds(timeout),
-            )
-            for reservation in response.reservations:
-                yield Reservation.of(reservation)
-            if not response.next_page_token:
-                return
-            request.page_token = response.next_page_token
-
-    # Administration
-
-    async def create_account(
-        self,
-        account_id: str,
-        *,
-        grant: Amount | None = None,
-        display_name: str = "",
-        time_zone: str = "",
-        overdraft_limit: Amount = 0,
-        observe: bool = False,
-        labels: Mapping[str, str] | None = None,
-        request_id: str | None = None,
-        timeout: Seconds | None = None,
-    ) -> Account:
-        """Create an account, and give it credits if `grant` says so.
-
-        Args:
-            account_id: 1 to 128 printable ASCII characters.
-            grant: credits to begin with, free and without expiry.
-            display_name: for people.
-            time_zone: IANA name; UTC if absent.
-            overdraft_limit: how much debt a commit or charge with overdraft may leave, in credits.
-            observe: count everything and refuse nothing for lack of credits.
-            labels: at most 16.
-            request_id: to repeat the call; made up if absent. The grant has "REQUEST_ID/grant".
-            timeout: seconds until `CallTimedOut`; the client's default if absent.
-
-        Raises:
-            AlreadyExists: ACCOUNT_EXISTS.
-        """
-        request_id = request_id if request_id is not None else self._request_ids.next()
-        enforcement = account_pb2.Account.ENFORCEMENT_OBSERVE if observe else account_pb2.Account.ENFORCEMENT_BLOCK
-        granted = to_micros_fast(grant) if grant is not None else 0
-        response = await self._start().connection.unary(
-            "AccountService/CreateAccount",
-            account_service_pb2.CreateAccountRequest(
-                account_id=account_id,
-                request_id=request_id,
-                display_name=display_name,
-                time_zone=time_zone,
-                overdraft_limit_micros=to_micros_fast(overdraft_limit),
-                enforcement=enforcement,
-                labels=labels,
-            ),
-            account_service_pb2.CreateAccountResponse,
-            timeout=self._seconds(timeout),
-        )
-        if granted:
-            assert grant is not None
-            await self.create_grant(account_id, grant, request_id=f"{request_id}/grant", timeout=timeout)
-        return Account.of(response.account)
-
-    async def create_grant(
-        self,
-        account_id: str,
-        amount: Amount,
-        *,
-        kind: str = "free",
-        priority: int | None = None,
-        expire_time: datetime | None = None,
-        acquire_time: datetime | None = None,
-        comment: str = "",
-        reservation_id: str = "",
-        request_id: str | None = None,
-        timeout: Seconds | None = None,
-    ) -> Grant:
-        """Give credits to an account; they can be spent when this returns.
-
-        Args:
-            account_id: the account.
-            amount: credits.
-            kind: "free", "subscription", "purchase", "promotion" or "adjustment".
-            priority: the lowest is used first; 100 if absent.
-            expire_time: when what is left expires; never if absent. Needs a time zone.
-            acquire_time: when the credits were acquired; now if absent.
-            comment: kept in the ledger.
-            reservation_id: for an adjustment, the reservation whose charge it makes good.
-            request_id: to repeat the call; made up if absent.
-            timeout: seconds until `CallTimedOut`; the client's default if absent.
-
-        Raises:
-            NotFound: ACCOUNT_NOT_FOUND.
-            EarmarkError: any other refusal.
-        """
-        if kind not in _KINDS:
-            raise ValueError(f"{kind!r} is no kind; there are {', '.join(_KINDS)}")
-        response = await self._start().connection.unary(
-            "AccountService/CreateGrant",
-            account_service_pb2.CreateGrantRequest(
-                account_id=account_id,
-                request_id=request_id if request_id is not None else self._request_ids.next(),
-                amount_micros=to_micros_fast(amount),
-                kind=_KINDS[kind],
-                priority=priority,
-                expire_time=to_timestamp(expire_time) if expire_time is not None else None,
-                acquire_time=to_timestamp(acquire_time) if acquire_time is not None else None,
-                comment=comment,
-                reservation_id=reservation_id,
-            ),
-            account_service_pb2.CreateGrantResponse,
-            timeout=self._seconds(timeout),
-        )
-        return Grant.of(response.grant)
 
     def _seconds(self, timeout: Seconds | None) -> float:
         return self._timeout if timeout is None else seconds_of(timeout)

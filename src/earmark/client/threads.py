@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 
 from earmark.client.aio import AsyncClient
 from earmark.client.amounts import Amount, OveragePolicy, Seconds
+from earmark.client.background import LoopThread
 from earmark.client.failures import ClientClosed, UnsettledCommits
 from earmark.client.holds import Hold
+from earmark.client.offers import Estimate, Item, Price, Quote
 from earmark.client.opening import DEFAULT_TTL_SECONDS
 from earmark.client.values import Account, AccountBalance, Balance, Grant, Notice, Receipt, Reservation
 
@@ -26,67 +26,7 @@ __all__ = ["Client", "ThreadHold"]
 
 _log = logging.getLogger("earmark")
 
-_JOIN_SECONDS: Final = 5.0
-_FINISH_SECONDS: Final = 1.0
-
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
-
-
-class _LoopThread:
-    """An event loop that runs in a thread of its own. It follows the program's event loop policy."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_handle_loop_exception)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="earmark-client", daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine there and wait for it; an interrupt here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a plain function there and wait for its result."""
-        future: Future[_T] = Future()
-
-        def call() -> None:
-            try:
-                future.set_result(function(*args, **kwargs))
-            except BaseException as failure:  # noqa: BLE001 - raised in the thread that waits
-                future.set_exception(failure)
-
-        self._loop.call_soon_threadsafe(call)
-        return future.result()
-
-    def stop(self) -> None:
-        """End the loop and its thread, after what gRPC still has to end in it."""
-        self.run(_finish_tasks())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_JOIN_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-
-async def _finish_tasks() -> None:
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    if rest:
-        _, unfinished = await asyncio.wait(rest, timeout=_FINISH_SECONDS)
-        for task in unfinished:
-            task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-def _handle_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # gRPC wakes every loop of the process through one socket: a loop that comes second finds it empty. Harmless.
-    if not isinstance(context.get("exception"), BlockingIOError):
-        loop.default_exception_handler(context)
 
 
 class ThreadHold:
@@ -94,7 +34,7 @@ class ThreadHold:
 
     __slots__ = ("_hold", "_thread")
 
-    def __init__(self, thread: Callable[[], _LoopThread], hold: Hold) -> None:
+    def __init__(self, thread: Callable[[], LoopThread], hold: Hold) -> None:
         self._thread = thread
         self._hold = hold
 
@@ -224,10 +164,10 @@ class Client:
             max_in_flight=max_in_flight,
         )
         self._lock = threading.Lock()
-        self._running: _LoopThread | None = None
+        self._running: LoopThread | None = None
         self._closed = False
 
-    def _thread(self) -> _LoopThread:
+    def _thread(self) -> LoopThread:
         """Return the background loop; it starts with the first call."""
         running = self._running
         if running is not None:
@@ -236,7 +176,7 @@ class Client:
             if self._closed:
                 raise ClientClosed
             if self._running is None:
-                self._running = _LoopThread()
+                self._running = LoopThread()
                 atexit.register(self._close_at_exit)
             return self._running
 
@@ -376,6 +316,60 @@ class Client:
         """Return what an account has, and what is left of each grant. See `AsyncClient.get_balance`."""
         return self._thread().run(self._client.get_balance(account_id, timeout=timeout))
 
+    def balance(self, account_id: str, *, timeout: Seconds | None = None) -> AccountBalance:
+        """Return what an account has: the same as `get_balance`."""
+        return self._thread().run(self._client.balance(account_id, timeout=timeout))
+
+    def prices(self, operation_prefix: str = "", *, timeout: Seconds | None = None) -> tuple[Price, ...]:
+        """Return every operation of the catalog with its price. See `AsyncClient.prices`."""
+        return self._thread().run(self._client.prices(operation_prefix, timeout=timeout))
+
+    def estimate(
+        self,
+        account_id: str | None,
+        items: Sequence[Item | str],
+        *,
+        buffer_percent: int = 0,
+        method: str = "",
+        timeout: Seconds | None = None,
+    ) -> Estimate:
+        """Price what is planned, and compare it with what an account has. See `AsyncClient.estimate`."""
+        return self._thread().run(
+            self._client.estimate(account_id, items, buffer_percent=buffer_percent, method=method, timeout=timeout)
+        )
+
+    def quote(
+        self,
+        account_id: str,
+        amount: Amount | None = None,
+        operation: str | None = None,
+        *,
+        quantity: int | None = None,
+        usage: Mapping[str, int] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        min_amount: Amount | None = None,
+        min_quantity: int | None = None,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        timeout: Seconds | None = None,
+    ) -> Quote:
+        """Say what a `reserve` with these arguments would hold now. See `AsyncClient.quote`."""
+        return self._thread().run(
+            self._client.quote(
+                account_id,
+                amount,
+                operation,
+                quantity=quantity,
+                usage=usage,
+                attributes=attributes,
+                min_amount=min_amount,
+                min_quantity=min_quantity,
+                user_id=user_id,
+                project_id=project_id,
+                timeout=timeout,
+            )
+        )
+
     def watch_balance(self, account_id: str) -> Iterator[Balance]:
         """Yield the balance at once and then the latest after every change. See `AsyncClient.watch_balance`."""
         return self._iterate(self._client.watch_balance(account_id))
@@ -431,6 +425,7 @@ class Client:
         acquire_time: datetime | None = None,
         comment: str = "",
         reservation_id: str = "",
+        never_expires: bool = False,
         request_id: str | None = None,
         timeout: Seconds | None = None,
     ) -> Grant:
@@ -445,6 +440,7 @@ class Client:
                 acquire_time=acquire_time,
                 comment=comment,
                 reservation_id=reservation_id,
+                never_expires=never_expires,
                 request_id=request_id,
                 timeout=timeout,
             )

@@ -61,12 +61,15 @@ class Notice:
     """"low_balance", "critical_balance", "expiring_soon", "limit_near" or "would_refuse"."""
     message: str
     threshold: Decimal
+    """What was crossed, or what the limit allows."""
+    limit_name: str = ""
+    """The limit, of "limit_near"."""
 
     @classmethod
     def of(cls, message: reservation_pb2.Notice) -> Notice:
         """Read it from the wire."""
         kind = _enum_text(reservation_pb2.Notice.Kind.Name(message.kind), "KIND_")
-        return cls(kind, message.message, to_credits(message.threshold_micros))
+        return cls(kind, message.message, to_credits(message.threshold_micros), message.limit_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,8 @@ class Reservation:
     expire_time: datetime
     settle_time: datetime | None
     allocations: tuple[Allocation, ...]
+    price_version: int
+    """The version of the catalog that priced it; 0 for an amount."""
 
     @classmethod
     def of(cls, message: reservation_pb2.Reservation) -> Reservation:
@@ -210,6 +215,7 @@ class Reservation:
             expire_time=read_time(message.expire_time),
             settle_time=read_time(message.settle_time) if message.HasField("settle_time") else None,
             allocations=tuple(Allocation.of(allocation) for allocation in message.allocations),
+            price_version=message.price_version,
         )
 
 
@@ -240,6 +246,8 @@ class Receipt:
     """Whether it was committed after it had expired."""
     replayed: bool
     """Whether an earlier, identical call had already settled it."""
+    price_version: int
+    """The version of the catalog that priced it; 0 for an amount."""
 
     @classmethod
     def of(cls, reply: Reply) -> Receipt:
@@ -261,6 +269,7 @@ class Receipt:
             notices=tuple(Notice.of(notice) for notice in notices),
             late=reservation.late,
             replayed=reply.replayed,
+            price_version=reservation.price_version,
         )
 
     def __str__(self) -> str:
