@@ -40,6 +40,38 @@ def test_every_figure_of_a_month_agrees(name: str, tmp_path: Path) -> None:
     assert any(line.startswith("Alerts: ") and "balance" in line for line in lines)
 
 
+OWN = """
+format: 1
+name: own
+thresholds: {low: 20, critical: 5}
+default_plan: starter
+limits:
+  daily: {scope: account, window: day, amount: 12, mode: block}
+operations:
+  chat: {price: {tokens: {input: 3, output: 15, per: 100000}}}
+  image: {price: 2, unit: image}
+  speech: {price: {per_unit: 0.5, step: 100, count: characters}}
+  strategy: {price: {range: [2, 5]}}
+  view: {price: free, record: false}
+  extra: {price: 1, requires: extras}
+plans:
+  starter: {credits: 60, rollover: 10, validity: cycle, prices: {month: {USD: 5}}}
+  better: {credits: 90, prices: {month: {USD: 9}}, entitlements: {extras: true}}
+packs:
+  small: {credits: 40, prices: {USD: 4}, validity: 10 days}
+"""
+
+
+def test_a_month_of_a_catalog_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(OWN)
+    played = demo(tmp_path, "--catalog", "own.yaml", "--seed", "7")
+    assert played.returncode == 0, played.stderr
+    assert "own: three accounts" in played.stdout
+    for operation in ("chat", "image", "speech", "strategy"):
+        assert f"\n{operation} " in played.stdout
+    assert "\nextra " not in played.stdout
+
+
 def test_the_same_seed_lives_the_same_life(tmp_path: Path) -> None:
     first, second = (demo(tmp_path, "--catalog", "preset:monthly", "--seed", "12") for _ in range(2))
     assert first.returncode == second.returncode == 0

@@ -39,7 +39,10 @@ _POLL_SECONDS = 0.1
 
 def demo(
     generations: Annotated[
-        int, typer.Option("--generations", min=1, max=100_000, metavar="N", help="How many to simulate.")
+        int,
+        typer.Option(
+            "--generations", min=1, max=100_000, metavar="N", help="How many to simulate; a month has its own."
+        ),
     ] = 400,
     seed: Annotated[
         int | None,

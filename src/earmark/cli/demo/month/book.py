@@ -63,6 +63,8 @@ class Rules:
     """A soft limit of what is charged on a day, with a warning at 80 % of it and at all of it."""
     priorities: tuple[tuple[str, int], ...] = ()
     """Of kinds of credits; 100 for the others."""
+    limited: bool = False
+    """Whether limits that this book knows nothing of may refuse a generation, and warn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +108,9 @@ class Cycle:
     lives: Lives
     cap: int | None = None
     """Of what goes on to the next cycle; None where nothing is cut."""
+    capped: tuple[str, ...] = ("subscription",)
+    """The kinds that count for the cap."""
+    priority: int | None = None
 
 
 @dataclass(slots=True)
@@ -141,11 +146,14 @@ class Book:
     def _balance(self) -> int:
         return sum(lot.left + lot.held for lot in self._lots)
 
-    def grant(self, kind: str, amount: int, lives: Lives, moment: datetime | None = None) -> None:
+    def grant(
+        self, kind: str, amount: int, lives: Lives, moment: datetime | None = None, priority: int | None = None
+    ) -> None:
         """Take in credits."""
         ends = lives(moment or self.now, self.zone)
         self.came[kind] += amount
-        priority = dict(self.rules.priorities).get(kind, 100)
+        if priority is None:
+            priority = dict(self.rules.priorities).get(kind, 100)
         order = (priority, ends is None, ends, _BEFORE_PAID.index(kind), len(self._lots))
         self._lots.append(Lot(kind, amount, ends, order))
 
@@ -192,6 +200,12 @@ class Book:
         """Give everything back."""
         self.uses[hold.operation].failed += 1
         self._return(hold)
+
+    def undo(self, hold: Hold) -> None:
+        """Take back a reservation that was refused for a reason this book does not know."""
+        for lot, part in hold.parts:
+            self._give_back(lot, part)
+        self._holds.remove(hold)
 
     def settle(self, now: datetime) -> None:
         """Let everything happen that falls due until a moment."""
@@ -243,15 +257,15 @@ class Book:
         cycle, before = self.cycle, self._balance
         assert cycle is not None
         if cycle.cap is not None:
-            excess = sum(lot.left for lot in self._lots if lot.kind == cycle.kind) - cycle.cap
+            excess = sum(lot.left for lot in self._lots if lot.kind in cycle.capped) - cycle.cap
             for lot in self._in_order():
-                cut = min(lot.left, excess) if lot.kind == cycle.kind else 0
+                cut = min(lot.left, excess) if lot.kind in cycle.capped else 0
                 if cut > 0:
                     lot.left -= cut
                     excess -= cut
                     self.expired[lot.kind] += cut
         if cycle.credits:
-            self.grant(cycle.kind, cycle.credits, cycle.lives, cycle.ends)
+            self.grant(cycle.kind, cycle.credits, cycle.lives, cycle.ends, cycle.priority)
         local = cycle.ends.astimezone(self.zone)
         cycle.ends = datetime.combine(add_months(local.date(), 1), local.time(), tzinfo=self.zone)
         self._moved(before)

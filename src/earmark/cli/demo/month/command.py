@@ -67,8 +67,9 @@ def run_month(source: str, seed: int | None, keep: Path | None) -> None:
 
 
 def _script(source: str) -> Script:
-    from earmark.catalogs import read_source
+    from earmark.catalogs import parse_catalog, read_source
     from earmark.cli.demo.month.amisi import Amisi
+    from earmark.cli.demo.month.generic import Generic
     from earmark.cli.demo.month.inspira import Inspira
     from earmark.cli.demo.month.monthly import Monthly
     from earmark.cli.demo.month.workspace import Workspace
@@ -79,10 +80,9 @@ def _script(source: str) -> Script:
         "preset:monthly": Monthly,
         "preset:amisi": Amisi,
     }
-    if source not in known:
-        read_source(source)  # Says so if there is no such catalog.
-        raise CommandError("a month is written for the presets only", ExitStatus.USAGE)
-    return known[source]()
+    if source in known:
+        return known[source]()
+    return Generic(parse_catalog(read_source(source)))
 
 
 def _play(

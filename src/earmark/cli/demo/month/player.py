@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from earmark.cli.demo.month.book import Book, Cycle, Lives, Rules, never
 from earmark.credits import MICROS_PER_CREDIT, format_credits, to_micros
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, Reason
 
 if TYPE_CHECKING:
     from earmark.cli.connection import Connection
@@ -45,6 +45,9 @@ class Job:
     quantity: int | None = None
     made: int | None = None
     """Of the quantity, how many succeeded; None for all."""
+    usage: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = False
+    """Whether the price is that of the whole quantity, not of one."""
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -231,7 +234,7 @@ class Account:
         from earmark.v1 import metering_service_pb2 as pb
 
         player, metering = self._player, self._connection.metering
-        price = to_micros(job.price) * (job.quantity or 1)
+        price = to_micros(job.price) * (1 if job.whole else job.quantity or 1)
         request = pb.ReserveRequest(
             account_id=self.account_id,
             request_id=player.request_id(),
@@ -243,13 +246,21 @@ class Account:
         request.ttl.FromSeconds(_HOLD_MINUTES * 60)
         if job.quantity is not None:
             request.quantity = job.quantity
+        if job.usage:
+            request.usage.counts.update(job.usage)
         fate = _Fate.SUCCEEDS if must_succeed else player.fate()
         hold = self.book.reserve(job.operation, price, player.now + timedelta(minutes=_HOLD_MINUTES))
         player.asked += 1
         if hold is None:
             player.expect_refusal("INSUFFICIENT_CREDITS", metering.Reserve, request)
             return False
-        reservation = self._connection.call(metering.Reserve, request).reservation
+        try:
+            reservation = self._connection.call(metering.Reserve, request).reservation
+        except EarmarkError as refusal:
+            if refusal.reason != Reason.LIMIT_EXCEEDED or not self.book.rules.limited:
+                raise
+            self.book.undo(hold)
+            return True
         seen = reservation.reserved_micros
         player.expect(seen == price, f"{job.operation} reserves {format_credits(seen)}, not {format_credits(price)}")
         match fate:
@@ -343,7 +354,7 @@ class Player:
         try:
             self.connection.call(method, request)
         except EarmarkError as refusal:
-            if refusal.reason != reason:
+            if refusal.reason != reason and not (self.script.rules.limited and refusal.reason == Reason.LIMIT_EXCEEDED):
                 raise
         else:
             self.problems.append(f"{request.account_id}: a call was not refused with {reason}")

@@ -117,7 +117,7 @@ def disagreements(seen: Statement, book: Book) -> Iterator[str]:
         theirs, ours = seen.uses.get(operation, Use()), book.uses.get(operation, Use())
         amounts.append((f"{operation}: charged", theirs.charged, ours.charged))
         counts += [(f"{operation}: {name}", getattr(theirs, name), getattr(ours, name)) for name in _USES[1:]]
-    for kind in sorted({*seen.alerts, *book.alerts}):
+    for kind in sorted({*seen.alerts, *book.alerts} - ({"limit-near"} if book.rules.limited else set())):
         counts.append((f"alerts {kind}", seen.alerts[kind], book.alerts[kind]))
     for what, there, here in amounts:
         if there != here:
