@@ -206,7 +206,7 @@ def test_the_demo_notices_what_is_wrong(tmp_path: Path) -> None:
 
 ACCOUNTS = """\
 {"account_id": "acme", "time_zone": "Europe/Paris", "balance_micros": 5000000, "lifetime_charged_micros": "7000000",
- "members": [{"user_id": "ada"}]}
+ "members": [{"user_id": "ada"}], "subscription": {"plan_id": "free", "anchor_time": "2026-03-01T00:00:00Z"}}
 {"account_id": "globex", "grants": [{"external_id": "order 7", "kind": "KIND_PURCHASE", "amount_micros": 25000000,
  "charged_micros": 4000000, "acquire_time": "2026-03-01T00:00:00Z"}],
  "subscription": {"plan_id": "basic", "anchor_time": "2026-03-01T00:00:00Z"}, "claimed_identities": ["0xABC"]}
@@ -246,6 +246,9 @@ def test_import_beside_a_sidecar(shell: Shell, tmp_path: Path) -> None:
             assert client.get_balance("globex").available == 21
             with client.reserve("globex", amount=21) as hold:
                 hold.commit()
+        told = shell("ledger", "explain", "globex/2", "--address", server.address)
+        assert "4 credits of g1 were charged by another system" in told.out
+        assert "Comment: before the import" in told.out
     good = "".join(line for line in lines.splitlines(keepends=True)[:2])
     (tmp_path / "good.jsonl").write_text(good)
     alone = shell("import", "good.jsonl", "--data-dir", "data")

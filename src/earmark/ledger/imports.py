@@ -48,6 +48,7 @@ MAX_OPEN_GRANTS = 256
 """With something left: as many as administration gives an account."""
 
 _encode = msgspec.json.Encoder().encode
+_PAST_COMMENT = _encode(Settlement(comment="before the import")).decode()
 
 
 @unique
@@ -227,7 +228,7 @@ def _entries(account_id: str, account_key: int, brought: Iterable[_Brought]) -> 
             available_after=available,
             allocations=(of.number, of.grant.kind.value, amount),
             admin_seq=of.number if is_grant else 0,
-            settlement=of.settlement if is_grant else "",
+            settlement=of.settlement if is_grant else _PAST_COMMENT,
             digest="",
             reserved=0,
             uncollected=0,

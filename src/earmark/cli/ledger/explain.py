@@ -50,7 +50,7 @@ def explain(
             raise typer.BadParameter("write a reservation's id, or ACCOUNT/NUMBER", param_hint="'ID'")
         entry = entry_by_number(connection, account_id, int(number))
         reservation_id = entry.reservation_id
-    if entry is None or entry.outcome:
+    if entry is None or (entry.outcome and reservation_id):
         reservation = reservation_by_id(connection, reservation_id)
         entries = entries_of_reservation(connection, reservation)
         settled = [one for one in entries if one.outcome]

@@ -275,6 +275,8 @@ def tell_entry(story: Story) -> Iterator[str]:
             )
             good = f", to make good the charge of reservation {entry.reservation_id}" if entry.reservation_id else ""
             yield f"{head}{amount} {were} granted{who} as {grants or 'a grant'}{kind}{good}.{said}"
+        case "charge":
+            yield f"{head}{amount} of {grants} {were} charged by another system, which the account came from.{said}"
         case "grant-expired":
             yield f"{head}{amount} of {grants} expired: they had not been used when the grant's time had passed.{said}"
         case "grant-voided":
