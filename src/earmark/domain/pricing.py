@@ -335,9 +335,10 @@ def _not_by_quantity(operation: Operation, names: str, field: str) -> EarmarkErr
 
 def _no_line(operation: Operation, price: AttributePrice, attributes: Mapping[str, str], field: str) -> EarmarkError:
     names = list(dict.fromkeys(name for row in price.rows for name in row.attributes))
-    given = ", ".join(f"{name}={attributes[name]!r}" for name in names if name in attributes) or "none of them"
+    given = ", ".join(f"{name}={attributes[name]!r}" for name in names if name in attributes)
+    why = f"no line of its table fits {given}" if given else "none of them is given"
     return error(
         Reason.UNPRICEABLE,
-        f"{field}: {operation.name} is priced by {', '.join(names)}, and no line of its table fits {given}",
+        f"{field}: {operation.name} is priced by {', '.join(names)}, and {why}",
         field=field,
     )
