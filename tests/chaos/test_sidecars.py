@@ -17,7 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from earmark.cli.reconcile import compare_stores
 from earmark.settings import Settings
-from earmark.v1 import account_pb2, catalog_pb2, common_pb2
+from earmark.v1 import account_pb2, catalog_pb2, common_pb2, grant_pb2
 from earmark.v1 import account_service_pb2 as accounts
 from earmark.v1 import admin_service_pb2 as admin
 from earmark.v1 import billing_service_pb2 as billing
@@ -322,3 +322,110 @@ async def test_who_spends_before_the_default_plan_is_there_is_limited_by_it(pair
         assert await spend(two, "after") == "mine"
         balance = (await one.metering.GetBalance(metering.GetBalanceRequest(account_id=account_id))).balance
         assert balance.lifetime_charged_micros == 2 * CREDIT
+
+
+async def outcome(rpc: Any, request: Any) -> str:
+    """Return OK, or the reason of the refusal."""
+    try:
+        await repeated(rpc, request)
+    except grpc.aio.AioRpcError as failure:
+        refused = Refusal.of(failure)
+        assert refused.code != "INTERNAL", refused
+        return refused.reason
+    return "OK"
+
+
+async def test_everybody_asks_at_the_same_moment(pair: tuple[Sidecar, Sidecar]) -> None:
+    """Claims of one identity, settlements of one purchase, uses of one reference, changes of one plan: one of each."""
+    one, two = pair
+    await one.install(CATALOG)
+    await in_force(two)
+    for attempt in range(6):
+        names = [f"a{attempt}-{number}" for number in range(4)]
+        for name in names:
+            await one.account(name, 0)
+        claims = [
+            billing.ClaimFreePlanRequest(account_id=name, request_id="c", identity=f"0xAB{attempt}") for name in names
+        ]
+        said = await asyncio.gather(
+            *(outcome(pair[at % 2].billing.ClaimFreePlan, claim) for at, claim in enumerate(claims))
+        )
+        assert sorted(said) == ["FREE_PLAN_CLAIMED"] * 3 + ["OK"]
+        buys = [
+            billing.CreatePurchaseRequest(
+                account_id=name, request_id="b", pack_id="small", payment_reference=f"pay{attempt}"
+            )
+            for name in names
+        ]
+        said = await asyncio.gather(*(outcome(pair[at % 2].billing.CreatePurchase, buy) for at, buy in enumerate(buys)))
+        assert sorted(said) == ["OK"] + ["PAYMENT_REFERENCE_USED"] * 3
+        confirm = billing.ConfirmPurchaseRequest(payment_reference=f"pay{attempt}")
+        fail = billing.FailPurchaseRequest(payment_reference=f"pay{attempt}")
+        settled = await asyncio.gather(
+            *(outcome(sidecar.billing.ConfirmPurchase, confirm) for sidecar in pair * 2),
+            *(outcome(sidecar.billing.FailPurchase, fail) for sidecar in pair * 2),
+        )
+        assert set(settled[:4]) in ({"OK"}, {"PURCHASE_FAILED"}), settled
+        assert set(settled[4:]) == ({"PURCHASE_CONFIRMED"} if settled[0] == "OK" else {"OK"}), settled
+        subscribing = [
+            billing.CreateSubscriptionRequest(account_id=names[0], request_id=f"s{number % 3}", plan_id="basic")
+            for number in range(6)
+        ]
+        said = await asyncio.gather(
+            *(outcome(pair[at % 2].billing.CreateSubscription, asked) for at, asked in enumerate(subscribing))
+        )
+        assert Counter(said) == {"OK": 2, "ALREADY_SUBSCRIBED": 4}
+        changing = [
+            billing.ChangePlanRequest(account_id=names[0], request_id=f"u{number % 3}", plan_id="pro")
+            for number in range(6)
+        ]
+        said = await asyncio.gather(
+            *(outcome(pair[at % 2].billing.ChangePlan, asked) for at, asked in enumerate(changing))
+        )
+        assert set(said) == {"OK"}
+        await one.move(by=timedelta(milliseconds=1))
+        books = await read_books(two, names[0])
+        books.check_sums()
+        subscribed = [grant for grant in books.grants if grant.kind == grant_pb2.Grant.KIND_SUBSCRIPTION]
+        assert sorted(grant.amount_micros for grant in subscribed) == [20 * CREDIT, 30 * CREDIT]
+
+
+_OTHERWISE = (
+    "plans: {}\n",
+    "plans: {basic: {credits: 7, cycle: once}, pro: {credits: 3, kind: free, cycle: once}}\n",
+    "plans: {basic: {custom: true}, pro: {credits: 1, confirmed_renewal: true}}\n",
+    "plans: {basic: {credits: 9007199254}, pro: {credits: 9, cycle: calendar month, claimed: true}}\n",
+    "default_plan: pro\nplans: {pro: {credits: 4, rollover: 0, seats: 1, limits: {x: {window: cycle, amount: 0}}}}\n",
+)
+
+
+async def test_catalogs_change_under_subscriptions(
+    pair: tuple[Sidecar, Sidecar], redis_url: str, database_url: str
+) -> None:
+    """A plan goes, becomes another kind, a custom or a claimed one: whoever has it goes on, each cycle once."""
+    one, two = pair
+    await one.install(CATALOG)
+    names = ["basic", "pro", "monthly", "paid"]
+    for name in names:
+        await one.account(name, 1)
+        await subscribe(one, name, name)
+    for number, document in enumerate(_OTHERWISE):
+        await one.install(document, f"c{number}")
+        await (one if number % 2 else two).move(by=timedelta(days=33))
+        for name in names:
+            await repeated(one.billing.GetSubscription, billing.GetSubscriptionRequest(account_id=name))
+            await outcome(
+                two.metering.Charge, metering.ChargeRequest(account_id=name, request_id=f"{number}", amount_micros=1)
+            )
+            await outcome(
+                one.billing.ChangePlan,
+                billing.ChangePlanRequest(account_id=name, request_id=f"{number}", plan_id=names[number % 2]),
+            )
+    await one.move(by=timedelta(milliseconds=1))
+    for name in names:
+        books = await read_books(two, name)
+        books.check_sums()
+        books.check_entries()
+        assert max(Counter(grant.request_id for grant in books.grants).values()) == 1
+    settings = Settings.load(redis_url=redis_url, database_url=database_url)
+    assert not (await compare_stores(settings, lambda _done, _all: None)).drift
