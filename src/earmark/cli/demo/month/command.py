@@ -110,7 +110,7 @@ def _play(
                     script.day(player, day)
                     progress.advance(task)
                 player.move(player.now + timedelta(hours=1))
-            statements = [read_statement(connection, account) for account in player.accounts.values()]
+            statements = [read_statement(player, account) for account in player.accounts.values()]
             return player, statements, compare_data_dir(data_dir)
     except ServerDidNotStart as error:
         lines = str(error).splitlines()

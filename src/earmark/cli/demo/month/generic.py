@@ -71,10 +71,10 @@ class Generic:
         plan = self._catalog.plans.get(self._catalog.default_plan)
         if plan is None:
             return
-        for grant in connection.call(connection.accounts.ListGrants, ListGrantsRequest(account_id=account_id)).grants:
+        for grant in player.call(connection.accounts.ListGrants, ListGrantsRequest(account_id=account_id)).grants:
             _receive(account, grant)
         asked = GetSubscriptionRequest(account_id=account_id)
-        subscription = connection.call(connection.billing.GetSubscription, asked).subscription
+        subscription = player.call(connection.billing.GetSubscription, asked).subscription
         if plan.cycle is CycleKind.ONCE or plan.confirmed_renewal:
             return
         account.book.cycle = Cycle(
@@ -127,7 +127,7 @@ class Generic:
         from earmark.v1 import billing_service_pb2 as billing
         from earmark.v1.grant_pb2 import Grant
 
-        call = player.connection.call
+        call = player.call
         pack = next((pack for pack in self._catalog.packs.values() if pack.credits and pack.prices), None)
         if pack is not None and pack.credits >= missing:
             begun = billing.CreatePurchaseRequest(
@@ -179,7 +179,7 @@ def _estimate(
     if usage:
         item.usage.counts.update(usage)
     try:
-        estimated = player.connection.call(player.connection.metering.Estimate, EstimateRequest(items=[item]))
+        estimated = player.call(player.connection.metering.Estimate, EstimateRequest(items=[item]))
     except EarmarkError:
         return None
     return estimated.min_micros, estimated.max_micros

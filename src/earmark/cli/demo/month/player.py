@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from earmark.cli.demo.month.book import Book, Cycle, Lives, Rules, never
 from earmark.credits import MICROS_PER_CREDIT, format_credits, to_micros
-from earmark.errors import EarmarkError, Reason
+from earmark.errors import EarmarkError, Reason, Unavailable
 
 if TYPE_CHECKING:
     from earmark.cli.connection import Connection
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Job", "Player", "Script"]
 
 _HOLD_MINUTES = 10
+_REPEATS = 10
+_PAUSE_SECONDS = 0.2
 _CYCLE_SLACK = timedelta(minutes=30)
 """A cycle begins with the call that subscribes, some moments after the hour to which the clock was moved."""
 
@@ -116,7 +119,7 @@ class Account:
         )
         if custom:
             request.overrides.credits_micros = credits * MICROS_PER_CREDIT
-        self._connection.call(self._connection.billing.CreateSubscription, request)
+        self._player.call(self._connection.billing.CreateSubscription, request)
         self.begin_plan(credits, "subscription", lives, cap=cap, once=once)
 
     def begin_plan(self, credits: int, kind: str, lives: Lives, *, cap: int | None = None, once: bool = False) -> None:
@@ -142,7 +145,7 @@ class Account:
         from earmark.v1.billing_service_pb2 import ChangePlanRequest
 
         request = ChangePlanRequest(account_id=self.account_id, request_id=self._player.request_id(), plan_id=plan_id)
-        changed = self._connection.call(self._connection.billing.ChangePlan, request)
+        changed = self._player.call(self._connection.billing.ChangePlan, request)
         self._player.expect(changed.immediate, f"{self.account_id}: the upgrade to {plan_id} is not at once")
         cycle = self.book.cycle
         assert cycle is not None
@@ -157,7 +160,7 @@ class Account:
         request = ClaimFreePlanRequest(
             account_id=self.account_id, request_id=self._player.request_id(), identity=identity
         )
-        self._connection.call(self._connection.billing.ClaimFreePlan, request)
+        self._player.call(self._connection.billing.ClaimFreePlan, request)
         self.begin_plan(credits, "free", lives, once=True)
 
     def cannot_claim(self, identity: str) -> None:
@@ -190,7 +193,7 @@ class Account:
         )
         if custom:
             request.amount_micros = credits * MICROS_PER_CREDIT
-        call, stub = self._connection.call, self._connection.billing
+        call, stub = self._player.call, self._connection.billing
         purchase_id = call(stub.CreatePurchase, request).purchase.purchase_id
         if fails:
             call(stub.FailPurchase, billing.FailPurchaseRequest(purchase_id=purchase_id, reason="card declined"))
@@ -211,7 +214,7 @@ class Account:
             request = AddMemberRequest(
                 account_id=self.account_id, request_id=self._player.request_id(), user_id=user_id
             )
-            self._connection.call(self._connection.accounts.AddMember, request)
+            self._player.call(self._connection.accounts.AddMember, request)
         self.users = users
 
     def warn_at(self, low: int, critical: int) -> None:
@@ -226,7 +229,7 @@ class Account:
         request.account.account_id = self.account_id
         request.account.thresholds.low_balance_micros = low * MICROS_PER_CREDIT
         request.account.thresholds.critical_balance_micros = critical * MICROS_PER_CREDIT
-        self._connection.call(self._connection.accounts.UpdateAccount, request)
+        self._player.call(self._connection.accounts.UpdateAccount, request)
         self.book.rules = Rules(low * MICROS_PER_CREDIT, critical * MICROS_PER_CREDIT, self.book.rules.soon)
 
     def generate(self, job: Job, *, must_succeed: bool = False) -> bool:
@@ -255,7 +258,7 @@ class Account:
             player.expect_refusal("INSUFFICIENT_CREDITS", metering.Reserve, request)
             return False
         try:
-            reservation = self._connection.call(metering.Reserve, request).reservation
+            reservation = self._player.call(metering.Reserve, request).reservation
         except EarmarkError as refusal:
             if refusal.reason != Reason.LIMIT_EXCEEDED or not self.book.rules.limited:
                 raise
@@ -266,7 +269,7 @@ class Account:
         match fate:
             case _Fate.FAILS:
                 release = pb.ReleaseRequest(reservation_id=reservation.reservation_id, reason="the model is overloaded")
-                self._connection.call(metering.Release, release)
+                self._player.call(metering.Release, release)
                 self.book.fail(hold)
             case _Fate.SUCCEEDS:
                 actual = self._commit(job, reservation.reservation_id, price)
@@ -283,7 +286,7 @@ class Account:
         request = ChargeRequest(
             account_id=self.account_id, request_id=self._player.request_id(), operation=operation, user_id=user_id
         )
-        charged = self._connection.call(self._connection.metering.Charge, request).charged_micros
+        charged = self._player.call(self._connection.metering.Charge, request).charged_micros
         self._player.expect(charged == 0, f"{operation} is not free")
         if recorded:
             self.book.uses[operation].succeeded += 1
@@ -296,7 +299,7 @@ class Account:
             request.quantity, actual = job.made, to_micros(job.price) * job.made
         elif job.actual is not None:
             request.amount_micros = actual = to_micros(job.actual)
-        charged = self._connection.call(self._connection.metering.Commit, request).charged_micros
+        charged = self._player.call(self._connection.metering.Commit, request).charged_micros
         said = f"{job.operation} charges {format_credits(charged)}, not {format_credits(actual)}"
         self._player.expect(charged == actual, said)
         return actual
@@ -329,11 +332,24 @@ class Player:
         from earmark.v1.account_service_pb2 import CreateAccountRequest
 
         request = CreateAccountRequest(account_id=account_id, request_id=self.request_id(), time_zone=zone)
-        self.connection.call(self.connection.accounts.CreateAccount, request)
+        self.call(self.connection.accounts.CreateAccount, request)
         account = self.accounts[account_id] = Account(self, account_id, zone, self.script.rules)
         if users:
             account.add_members(*users)
         return account
+
+    def call(self, method: Any, request: Any) -> Any:
+        """Call the sidecar; again, with the same ids, while a busy machine's store does not answer in time.
+
+        Raises:
+            EarmarkError: the sidecar's refusal.
+        """
+        for _ in range(_REPEATS):
+            try:
+                return self.connection.call(method, request)
+            except Unavailable:
+                time.sleep(_PAUSE_SECONDS)
+        return self.connection.call(method, request)
 
     def move(self, moment: datetime) -> None:
         """Let time pass."""
@@ -352,7 +368,7 @@ class Player:
     def expect_refusal(self, reason: str, method: Any, request: Any) -> None:
         """Make a call that must be refused."""
         try:
-            self.connection.call(method, request)
+            self.call(method, request)
         except EarmarkError as refusal:
             if refusal.reason != reason and not (self.script.rules.limited and refusal.reason == Reason.LIMIT_EXCEEDED):
                 raise
@@ -360,8 +376,19 @@ class Player:
             self.problems.append(f"{request.account_id}: a call was not refused with {reason}")
 
     def _move_clock(self) -> None:
-        from earmark.v1.admin_service_pb2 import MoveClockRequest
+        from earmark.v1.admin_service_pb2 import GetClockRequest, MoveClockRequest
 
+        administration = self.connection.administration
         request = MoveClockRequest()
         request.time.FromDatetime(self.now)
-        self.connection.call(self.connection.administration.MoveClock, request)
+        for _ in range(_REPEATS):
+            try:
+                self.connection.call(administration.MoveClock, request)
+                return
+            except Unavailable:
+                time.sleep(_PAUSE_SECONDS)
+            if self.call(administration.GetClock, GetClockRequest()).time.ToDatetime(UTC) >= self.now:
+                # It came that far: what is due is still to be waited for.
+                request = MoveClockRequest()
+                request.by.FromMilliseconds(1)
+        self.connection.call(administration.MoveClock, request)

@@ -15,7 +15,7 @@ from earmark.errors import EarmarkError, Reason
 
 if TYPE_CHECKING:
     from earmark.cli.connection import Connection
-    from earmark.cli.demo.month.player import Account
+    from earmark.cli.demo.month.player import Account, Player
 
 __all__ = ["Statement", "disagreements", "print_statement", "read_statement"]
 
@@ -39,7 +39,7 @@ class Statement:
     alerts: Counter[str] = field(default_factory=Counter)
 
 
-def read_statement(connection: Connection, account: Account) -> Statement:
+def read_statement(player: Player, account: Account) -> Statement:
     """Read balance, summary, usage and alerts of an account, from when it joined on.
 
     Raises:
@@ -48,7 +48,7 @@ def read_statement(connection: Connection, account: Account) -> Statement:
     from earmark.v1.ledger_service_pb2 import GetMonthlySummaryRequest, ListNotificationsRequest
     from earmark.v1.metering_service_pb2 import GetBalanceRequest
 
-    account_id, call = account.account_id, connection.call
+    account_id, call, connection = account.account_id, player.call, player.connection
     balance = call(connection.metering.GetBalance, GetBalanceRequest(account_id=account_id)).balance
     found = Statement(account_id, balance.available_micros, balance.reserved_micros)
     asked = GetMonthlySummaryRequest(account_id=account_id)
@@ -60,25 +60,25 @@ def read_statement(connection: Connection, account: Account) -> Statement:
         found.charged[kind] = line.consumed_micros
         found.expired[kind] = line.expired_micros
         found.left[kind] = line.remaining_micros
-    found.uses = _read_uses(connection, account)
+    found.uses = _read_uses(player, account)
     alerts = ListNotificationsRequest(account_id=account_id, page_size=1_000)
     for notification in call(connection.ledger.ListNotifications, alerts).notifications:
         found.alerts[enum_word(notification, "kind")] += 1
     return found
 
 
-def _read_uses(connection: Connection, account: Account) -> dict[str, Use]:
+def _read_uses(player: Player, account: Account) -> dict[str, Use]:
     from earmark.v1.ledger_service_pb2 import GetUsageReportRequest
 
     by_operation = GetUsageReportRequest.GROUP_BY_OPERATION
     request = GetUsageReportRequest(account_id=account.account_id, group_by=[by_operation])
     request.start_time.FromDatetime(account.since - timedelta(hours=1))
     try:
-        rows = connection.call(connection.ledger.GetUsageReport, request).rows
+        rows = player.call(player.connection.ledger.GetUsageReport, request).rows
     except EarmarkError as refusal:
         if refusal.reason != Reason.NOT_ENTITLED:
             raise
-        return _sum_entries(connection, account.account_id)
+        return _sum_entries(player.connection, account.account_id)
     return {
         row.operation: Use(row.charged_micros, row.succeeded_count, row.failed_count, row.expired_count) for row in rows
     }
