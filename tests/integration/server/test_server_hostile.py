@@ -12,6 +12,7 @@ import grpc.aio
 import msgspec
 import pytest
 import structlog
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -308,4 +309,66 @@ async def test_a_webhook_that_is_none_keeps_no_other_from_its_alerts(
 
     (delivery, *_) = await wait_until(failed)
     assert delivery.error
+    assert not [line for line in complaints if line["log_level"] == "error"]
+
+
+@pytest.mark.timeout(300)
+async def test_streams_of_what_is_hostile(sidecar: Sidecar, complaints: list[Any]) -> None:
+    """Exports are refused like lists; of accounts that are imported each is refused by itself, the others go on."""
+    await sidecar.install(_CATALOG)
+    await sidecar.account("acme", 10)
+    for said, request in mutations(ledger.ExportLedgerRequest(account_id="acme", filter=_FILTER)):
+        try:
+            _ = [response async for response in sidecar.ledger.ExportLedger(request)]
+        except grpc.aio.AioRpcError as failure:
+            refused = Refusal.of(failure)
+            assert refused.code in _CODES, (said, refused)
+            assert refused.field or refused.code != "INVALID_ARGUMENT", (said, refused)
+    account = accounts.ImportedAccount(
+        account_id="",
+        balance_micros=CREDIT,
+        lifetime_charged_micros=CREDIT,
+        grants=[
+            accounts.ImportedGrant(external_id="e", amount_micros=10, charged_micros=1, expire_time=_at(2_000_000_000))
+        ],
+        claimed_identities=["0xAB"],
+        subscription=accounts.ImportedSubscription(plan_id="basic", anchor_time=_at(1_700_000_000)),
+        members=[account_pb2.Member(user_id="ann")],
+    )
+    bad = list(mutations(account))
+
+    async def requests() -> AsyncIterator[accounts.ImportAccountsRequest]:
+        for number, (said, changed) in enumerate(bad):
+            assert isinstance(changed, accounts.ImportedAccount)
+            if not said.startswith("account_id"):
+                changed.account_id = f"i{number}"
+            # Each identity claims once, over all accounts.
+            if list(changed.claimed_identities) == ["0xAB"]:
+                changed.claimed_identities[:] = [f"0x{number}"]
+            yield accounts.ImportAccountsRequest(account=changed)
+
+    answers = [answer async for answer in sidecar.accounts.ImportAccounts(requests())]
+    assert len(answers) == len(bad)
+    outcomes = accounts.ImportAccountsResponse
+    for (said, _), answer in zip(bad, answers, strict=True):
+        if answer.outcome == outcomes.OUTCOME_REFUSED:
+            assert answer.reason, (said, answer)
+            assert answer.message, (said, answer)
+        else:
+            assert answer.outcome == outcomes.OUTCOME_IMPORTED, (said, answer)
+    assert not [line for line in complaints if line["log_level"] == "error"]
+
+
+async def test_a_clock_that_is_to_go_nowhere(sidecar: Sidecar, complaints: list[Any]) -> None:
+    before = (await sidecar.admin.GetClock(admin.GetClockRequest())).time.ToDatetime()
+    for seconds in (-1, -(2**63), 2**63 - 1, 253_402_300_799, 9_007_199_255):
+        for request in (
+            admin.MoveClockRequest(by=Duration(seconds=seconds)),
+            admin.MoveClockRequest(time=Timestamp(seconds=seconds)),
+        ):
+            refused = await refusal(sidecar.admin.MoveClock(request))
+            assert (refused.code, bool(refused.field)) == ("INVALID_ARGUMENT", True), refused
+    assert (await refusal(sidecar.admin.MoveClock(admin.MoveClockRequest()))).field == "to"
+    after = (await sidecar.admin.GetClock(admin.GetClockRequest())).time.ToDatetime()
+    assert (after - before).total_seconds() < 60
     assert not [line for line in complaints if line["log_level"] == "error"]

@@ -40,6 +40,8 @@ _THRESHOLDS = {
     ledger.Notification.KIND_CRITICAL_BALANCE: 5 * CREDIT,
 }
 _RESERVED = {"message": CREDIT, "audit": 5 * CREDIT, "style": 3 * CREDIT, "view": 0, "": 0}
+_WANTED = [*sorted(PLANS), *("basic", "pro", "own") * 2]
+"""Plans with a cap more often: what is cut at a renewal is the hardest part."""
 _ATTEMPTS = 50
 
 
@@ -214,7 +216,7 @@ class Lifetimes(RuleBasedStateMachine):
 
     # Plans
 
-    @rule(number=st.integers(0, 2), plan=st.sampled_from(sorted(PLANS)), yearly=st.booleans())
+    @rule(number=st.integers(0, 2), plan=st.sampled_from(_WANTED), yearly=st.booleans())
     def subscribe(self, number: int, plan: str, yearly: bool) -> None:
         account, wanted = self.of(number), PLANS[plan]
         self.now()
@@ -239,7 +241,7 @@ class Lifetimes(RuleBasedStateMachine):
         account.predicted.subscribe(found.subscription_id, plan, yearly=yearly, now=anchor)
         self.compare(account, found)
 
-    @rule(number=st.integers(0, 2), plan=st.sampled_from(sorted(PLANS)), yearly=st.booleans())
+    @rule(number=st.integers(0, 2), plan=st.sampled_from(_WANTED), yearly=st.booleans())
     def change_plan(self, number: int, plan: str, yearly: bool) -> None:
         account, wanted = self.of(number), PLANS[plan]
         now = self.now()

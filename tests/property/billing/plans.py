@@ -39,9 +39,9 @@ plans:
   starter: {credits: 5, kind: free, cycle: once}
   monthly: {credits: 15, kind: free, cycle: calendar month, validity: calendar month}
   thirty: {credits: 25, validity: 30 days}
-  basic: {credits: 20, rollover: 40}
+  basic: {credits: 20, rollover: 15}
   paid: {credits: 30, validity: cycle, confirmed_renewal: true}
-  pro: {credits: 50, rollover: 70, entitlements: {premium: true}}
+  pro: {credits: 50, rollover: 30, entitlements: {premium: true}}
   business: {credits: 90, rollover: unlimited, entitlements: {premium: true}}
   own: {custom: true, rollover: 10}
 packs:
@@ -80,9 +80,9 @@ PLANS = {
         Plan("starter", 1, 5 * CREDIT, "once"),
         Plan("monthly", 2, 15 * CREDIT, "calendar"),
         Plan("thirty", 3, 25 * CREDIT),
-        Plan("basic", 4, 20 * CREDIT, cap=40 * CREDIT),
+        Plan("basic", 4, 20 * CREDIT, cap=15 * CREDIT),
         Plan("paid", 5, 30 * CREDIT, confirmed=True),
-        Plan("pro", 6, 50 * CREDIT, cap=70 * CREDIT, premium=True),
+        Plan("pro", 6, 50 * CREDIT, cap=30 * CREDIT, premium=True),
         Plan("business", 7, 90 * CREDIT, cap=_UNLIMITED, premium=True),
         Plan("own", 8, OWN_CREDITS, cap=10 * CREDIT),
     )
