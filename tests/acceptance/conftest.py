@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,22 +11,7 @@ import pytest
 from earmark.testing import EarmarkServer
 from tests.acceptance.receivers import WebReceiver, mail_server, web_receiver
 from tests.acceptance.system import System
-
-# The rule for every client: after UNAVAILABLE the same request again. A busy machine makes the store slow at times.
-_REPEAT = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
+from tests.support.repeating import REPEATING
 
 
 @contextmanager
@@ -42,7 +26,7 @@ def running(preset: str) -> Iterator[System]:
             smtp_from="earmark@platform.example",
             webhook_secret="a secret of the platform",
         ) as server,
-        grpc.insecure_channel(server.address, options=[("grpc.service_config", json.dumps(_REPEAT))]) as channel,
+        grpc.insecure_channel(server.address, options=REPEATING) as channel,
     ):
         yield System(server, channel, inbox)
 

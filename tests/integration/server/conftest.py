@@ -30,6 +30,7 @@ from earmark.v1 import ledger_service_pb2 as ledger
 from earmark.v1 import ledger_service_pb2_grpc as ledger_rpc
 from earmark.v1 import metering_service_pb2 as metering
 from earmark.v1 import metering_service_pb2_grpc as metering_rpc
+from tests.support.repeating import REPEATING
 from tests.support.waiting import wait_until
 
 __all__ = ["Refusal", "Sidecar", "refusal"]
@@ -165,7 +166,10 @@ class Sidecar:
 
 
 @asynccontextmanager
-async def open_test_sidecar(redis_url: str, database_url: str, listen: str, **settings: Any) -> AsyncIterator[Sidecar]:
+async def open_test_sidecar(
+    redis_url: str, database_url: str, listen: str, *, repeats: bool = True, **settings: Any
+) -> AsyncIterator[Sidecar]:
+    """Run a sidecar; its stubs repeat what is UNAVAILABLE, as every client must, unless the test is about that."""
     loaded = Settings.load(
         **{
             "listen": (listen,),
@@ -178,7 +182,7 @@ async def open_test_sidecar(redis_url: str, database_url: str, listen: str, **se
     )
     async with (
         open_sidecar(loaded, Stores(redis_url, database_url)) as server,
-        grpc.aio.insecure_channel(server.addresses[0]) as channel,
+        grpc.aio.insecure_channel(server.addresses[0], options=REPEATING if repeats else []) as channel,
     ):
         yield Sidecar(server, channel, redis_url)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,13 @@ from tests.support.engine import SharedEngine
 from tests.support.waiting import wait_until, wait_until_sync
 
 Health = health_pb2.HealthCheckResponse
+
+
+@pytest.fixture
+async def sidecar(redis_url: str, database_url: str, socket_path: Path) -> AsyncIterator[Sidecar]:
+    """A sidecar whose first answers count: these tests are about being UNAVAILABLE."""
+    async with open_test_sidecar(redis_url, database_url, f"unix:{socket_path}", repeats=False) as running:
+        yield running
 
 
 async def health(sidecar: Sidecar, service: str = "") -> int:
