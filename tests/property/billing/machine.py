@@ -265,6 +265,16 @@ class Lifetimes(RuleBasedStateMachine):
             assert answer.immediate == at_once, (answer, account.predicted)
             self.compare(account, found)
 
+    @rule(number=st.integers(0, 2), above=st.sampled_from(["pro", "own"]), hours=st.sampled_from([24 * 31, 24 * 75]))
+    def downgrade(self, number: int, above: str, hours: int) -> None:
+        """From one cap to another, through renewals: the cap of the cycle that ends counts."""
+        if self.of(number).predicted.current is None:
+            self.subscribe(number, above, yearly=False)
+        else:
+            self.change_plan(number, above, yearly=False)
+        self.change_plan(number, "basic", yearly=False)
+        self.move(hours)
+
     @rule(number=st.integers(0, 2))
     def cancel(self, number: int) -> None:
         account = self.of(number)
