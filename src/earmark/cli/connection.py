@@ -23,6 +23,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 # These say that nothing was done, and that it passes.
 _WORTH_A_REPEAT = frozenset({Reason.RECOVERING, Reason.OVERLOADED})
 _PAUSE_SECONDS = 0.2
+# A store that only stumbled is back by then; one that is away is said within half a second.
+_ATTEMPTS_AT_A_STORE = 3
 
 
 class Connection:
@@ -93,7 +95,9 @@ class Connection:
         return HealthStub(self._channel)
 
     def call(self, method: Any, request: Message) -> Any:
-        """Call a method, again while the server is only just recovering or overloaded and there is time left.
+        """Call a method, unchanged again while the server recovers or is overloaded and there is time left.
+
+        Also a few times more while its store does not answer: the request's ids make that safe.
 
         Raises:
             EarmarkError: the server's refusal; `Unavailable` if nobody answers in time.
@@ -101,13 +105,16 @@ class Connection:
         import grpc
 
         deadline = time.monotonic() + self.timeout_seconds
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 return method(request, timeout=max(deadline - time.monotonic(), 0.001), metadata=self._metadata)
             except grpc.RpcError as problem:
                 error = error_of(problem, self.address, self.timeout_seconds)
             pause = max(_PAUSE_SECONDS, (error.retry_after_micros or 0) / 1e6)
-            if error.reason not in _WORTH_A_REPEAT or time.monotonic() + pause >= deadline:
+            stumbled = error.reason == Reason.STORE_UNAVAILABLE and attempt < _ATTEMPTS_AT_A_STORE
+            if not (stumbled or error.reason in _WORTH_A_REPEAT) or time.monotonic() + pause >= deadline:
                 raise _with_hint(error, request)
             time.sleep(pause)
 

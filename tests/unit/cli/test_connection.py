@@ -110,13 +110,22 @@ def test_a_recovering_server_is_asked_again(server: tuple[Refusing, str]) -> Non
     assert len(set(handler.bodies)) == 1
 
 
-def test_a_store_that_is_away_is_said_at_once(server: tuple[Refusing, str]) -> None:
+def test_a_store_that_stumbled_is_asked_again(server: tuple[Refusing, str]) -> None:
+    handler, address = server
+    away = refusal(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "no answer in time")
+    handler.refusals = chain([away], repeat(None))
+    get_account(address)
+    assert handler.calls == 2
+    assert len(set(handler.bodies)) == 1
+
+
+def test_a_store_that_is_away_is_said_soon(server: tuple[Refusing, str]) -> None:
     handler, address = server
     handler.refusals = repeat(refusal(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "Redis is away"))
     with pytest.raises(Unavailable) as caught:
         get_account(address)
     assert caught.value.reason is Reason.STORE_UNAVAILABLE
-    assert handler.calls == 1
+    assert handler.calls == 3
 
 
 def test_repeats_end_with_the_timeout(server: tuple[Refusing, str]) -> None:
