@@ -44,7 +44,8 @@ BEGIN = datetime(2025, 11, 1, tzinfo=UTC)
 END = datetime(2026, 11, 1, tzinfo=UTC)
 USERS, PROJECTS, OPERATIONS = 200, 5, 12
 """Of an account. Each user works for one project and generates in three ways."""
-RARE_ONE_IN = 200_000
+RARE = 50
+"""So many entries of an account have the rare operation."""
 GOAL_MILLISECONDS = 100
 CHUNK = 250_000
 
@@ -56,31 +57,33 @@ INSERT_ENTRIES = """
         grant_kind, late, digest, content, request_id, operation, user_id, project_id, details, settlement, windows)
     SELECT first_key + i % accounts, n + 1, i + 1, 0,
         CASE kind WHEN 1 THEN 1000000000 WHEN 5 THEN 1000 WHEN 2 THEN amount ELSE 0 END,
-        1000000000, CASE WHEN kind = 2 AND i % 1000 = 7 THEN 5 ELSE 0 END, amount,
-        CASE WHEN kind = 2 AND i % 1000 = 8 THEN 3 ELSE 0 END,
+        1000000000, CASE WHEN kind = 2 AND k % 1000 = 7 THEN 5 ELSE 0 END, amount,
+        CASE WHEN kind = 2 AND k % 1000 = 8 THEN 3 ELSE 0 END,
         time, time - 30000000, time + 30000000, CASE kind WHEN 1 THEN n / 500 + 1 ELSE 0 END,
         CASE WHEN kind IN (1, 5) THEN n / 500 + 1 ELSE 0 END,
-        CASE kind WHEN 2 THEN 1 + i % 4 ELSE 0 END, 1, 0, kind,
+        CASE kind WHEN 2 THEN 1 + k % 4 ELSE 0 END, 1, 0, kind,
         CASE WHEN kind IN (1, 5) THEN n / 500 % 5 + 1 ELSE 0 END, 0,
         CASE WHEN kind IN (1, 5) THEN NULL ELSE left(md5(i::text), 22) END, left(md5(amount::text), 22),
         'request-' || i, operation, user_id, project_id,
         CASE WHEN kind IN (1, 5) THEN '' ELSE format(
             '{"r":"request-%s","o":"%s","u":"%s","p":"%s","q":%s,"a":{"size":"1024x1024","model":"standard"},'
             '"l":{"team":"t%s","shot":"s%s"}}',
-            i, operation, user_id, project_id, 1 + i % 4, i % 10, i / rare) END,
+            i, operation, user_id, project_id, 1 + k % 4, k % 10, n / rare) END,
         CASE kind WHEN 3 THEN '{"m":"the model did not answer"}' ELSE '' END, ''
     FROM (
-        SELECT i, n, time, first_key, accounts, rare, kind, amount,
-            CASE WHEN kind IN (1, 5) THEN '' WHEN i % rare = 11 THEN 'operation.rare'
+        SELECT i, n, k, time, first_key, accounts, rare, kind, amount,
+            CASE WHEN kind IN (1, 5) THEN '' WHEN k % rare = 11 THEN 'operation.rare'
                 ELSE 'operation.' || (7 * who + floor(3 * b * b)::int) % operations END AS operation,
             CASE WHEN kind IN (1, 5) THEN '' ELSE 'user-' || who END AS user_id,
             CASE WHEN kind IN (1, 5) THEN '' ELSE 'project-' || who % projects END AS project_id
         FROM (
-            SELECT i, i / accounts AS n, begins + i * lasts / total AS time, first_key, accounts, rare, operations,
+            SELECT i, i / accounts AS n, i % accounts + i / accounts AS k, begins + i * lasts / total AS time,
+                first_key, accounts, rare, operations,
                 projects, floor(power(random(), 2) * users)::int AS who, random() AS b,
                 (100000 + random() * 900000)::bigint AS amount,
                 CASE i / accounts % 500 WHEN 0 THEN 1 WHEN 499 THEN 5
-                    ELSE CASE WHEN i % 100 < 90 THEN 2 WHEN i % 100 < 97 THEN 3 ELSE 4 END END AS kind
+                    ELSE CASE WHEN (i % accounts + i / accounts) % 100 < 90 THEN 2
+                        WHEN (i % accounts + i / accounts) % 100 < 97 THEN 3 ELSE 4 END END AS kind
             FROM generate_series((:start)::bigint, (:stop)::bigint) AS i, (SELECT (:accounts)::bigint AS accounts,
                 (:first_key)::bigint AS first_key, (:begins)::bigint AS begins, (:lasts)::numeric AS lasts,
                 (:total)::bigint AS total, (:rare)::bigint AS rare, (:operations)::int AS operations,
@@ -95,8 +98,9 @@ INSERT_ALLOCATIONS = """
         (greatest(1, (entry_number - 1) / 500 + 1 - part) - 1) % 5 + 1,
         CASE WHEN kind <> 2 THEN amount WHEN NOT twice THEN amount - debt WHEN part = 0 THEN amount - debt - 1000
             ELSE 1000 END
-    FROM (SELECT *, kind = 2 AND seq % 10 = 3 AS twice FROM entries WHERE seq BETWEEN :start + 1 AND :stop + 1) AS e,
-        generate_series(0, twice::int) AS part
+    FROM (
+        SELECT *, kind = 2 AND entry_number % 10 = 3 AS twice FROM entries WHERE seq BETWEEN :start + 1 AND :stop + 1
+    ) AS e, generate_series(0, twice::int) AS part
     WHERE kind IN (1, 2, 5)
 """
 SUMMED = """
@@ -178,7 +182,7 @@ class Builder:
                 "begins": micros(BEGIN),
                 "lasts": micros(END) - micros(BEGIN),
                 "total": self._entries,
-                "rare": RARE_ONE_IN,
+                "rare": max(self._entries // self._accounts // RARE, 20),
                 "operations": OPERATIONS,
                 "users": USERS,
                 "projects": PROJECTS,
@@ -231,7 +235,7 @@ class Asker:
                     "SELECT account_key, entry_number, request_id FROM entries JOIN accounts USING (account_key) "
                     "WHERE account_id = :account AND entry_number > :number AND kind = 2 ORDER BY 2 LIMIT 1"
                 )
-                row = (await connection.execute(query, {"account": account_id, "number": number * 11})).one()
+                row = (await connection.execute(query, {"account": account_id, "number": number})).one()
                 digest = reservation_digest(account_id, row.request_id)
                 update = "UPDATE entries SET digest = :digest WHERE account_key = :key AND entry_number = :number"
                 key = {"digest": digest, "key": row.account_key, "number": row.entry_number}
