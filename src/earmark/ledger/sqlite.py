@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from time import monotonic
 from typing import ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from earmark.ledger.connections import Database, Query, Snapshot, lost_as_unavailable
 
@@ -32,6 +34,8 @@ class SqliteDatabase(Database):
         self._read_engine = _engine(url, begin="BEGIN", connections=_READERS)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-reader")
+        self._locked_at = 0.0
+        """When the writer last gave up because another process held the file."""
 
     async def read(self, query: Query[T]) -> T:
         """Run a query on one snapshot."""
@@ -39,7 +43,7 @@ class SqliteDatabase(Database):
 
     async def write(self, query: Query[T]) -> T:
         """Run a query in one transaction."""
-        return await self._run(self._writer, _in_transaction, self._write_engine, query)
+        return await self._run(self._writer, self._write, monotonic(), query)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -58,6 +62,17 @@ class SqliteDatabase(Database):
             await asyncio.to_thread(thread.shutdown)
         self._write_engine.dispose()
         self._read_engine.dispose()
+
+    def _write(self, queued_at: float, query: Query[T]) -> T:
+        """Write; while another process holds the file, nobody waits for longer than the first in the queue."""
+        if queued_at <= self._locked_at:
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            return _in_transaction(self._write_engine, query)
+        except OperationalError as failure:
+            if getattr(failure.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                self._locked_at = monotonic()
+            raise
 
     async def _run(
         self, threads: ThreadPoolExecutor, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
