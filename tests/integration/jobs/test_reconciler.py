@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from earmark.domain.ids import reservation_digest
+from earmark.domain.ids import ContentDigest, reservation_digest
 from earmark.domain.limits import FOREVER
+from earmark.domain.states import Enforcement
 from earmark.engine.engine import Engine
 from earmark.engine.operations import ABSENT, Commit, ConfirmFlush, LimitClaim, Release
 from earmark.engine.redis.packed import decode_account, decode_counter, decode_reservation
@@ -22,6 +23,7 @@ from earmark.jobs.metrics import JobMetrics
 from earmark.jobs.reconciler import ReconciliationReport, reconcile
 from earmark.jobs.residents import Residents
 from earmark.jobs.runner import Jobs, JobsOptions
+from earmark.ledger.models import NewAccount
 from tests.integration.jobs.test_flusher import all_flushed
 from tests.support.stack import CREDIT, Stack, done, reservation
 from tests.support.waiting import wait_until
@@ -86,6 +88,23 @@ async def test_no_drift_after_and_during_heavy_traffic(stack: Stack, metrics: Jo
     assert report.entries > 300
     assert seen[-1] == (12, 12)
     assert msgspec.json.decode(report.to_json())["drift"] is False
+
+
+async def test_what_an_expired_hold_of_an_observing_account_lacked_is_no_drift(
+    stack: Stack, metrics: JobMetrics
+) -> None:
+    await stack.ledger.accounts.create(
+        NewAccount("acme", enforcement=Enforcement.OBSERVE), "create", ContentDigest("new")
+    )
+    done(await stack.reserve("acme", "nobody settles it", 7))
+    done(await stack.reserve("acme", "used", 5))
+    await stack.commit("acme", "used")
+    await stack.store.move_clock(61_000_000)
+    await stack.balance("acme")
+    await stack.flush()
+    report = await reconcile(stack.store, stack.ledger)
+    assert not report.drift, report
+    assert report.entries == 2
 
 
 async def test_accounts_and_their_reservations_are_read_at_one_moment(stack: Stack) -> None:
