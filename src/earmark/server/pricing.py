@@ -180,12 +180,14 @@ class Pricing:
 
     @property
     def may_need_actual(self) -> bool:
-        """Whether a Commit without an actual must be looked at: some operation has, or had, a price range."""
+        """Whether a Commit without an actual must be looked at: some operation has, or may have had, a price range."""
         current = self.catalogs.current
         if current is not self._inspected:
+            # Ranges of earlier catalogs count too: their reservations may be open. Of those that were replaced before
+            # this process saw them nothing is known, so they may have had some.
+            unseen = self._inspected is None and current.version > 1
             self._inspected = current
-            # Ranges of earlier catalogs count too: their reservations may be open.
-            self._ranges = self._ranges or any(map(_has_range, current.operations.values()))
+            self._ranges = self._ranges or unseen or any(map(_has_range, current.operations.values()))
         return self._ranges
 
     def check_whole(self, version: int, details: str, attributes: Mapping[str, str]) -> None:
