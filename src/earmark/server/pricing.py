@@ -16,6 +16,7 @@ from earmark.domain.catalog import AttributePrice, Catalog, Operation, PriceRule
 from earmark.domain.pricing import actual_required, needs_actual, price_actual, quote, quote_min, requirement, unit_rule
 from earmark.engine.operations import Details
 from earmark.errors import EarmarkError, Reason, error
+from earmark.server.claims import CurrentCatalog
 from earmark.server.deferred import CatalogWanted
 
 __all__ = ["CatalogVersions", "Measure", "Price", "Pricing", "unknown_operation"]
@@ -50,13 +51,8 @@ class Price(msgspec.Struct, frozen=True, gc=False):
     """The entitlement that it takes."""
 
 
-class CatalogVersions(Protocol):
+class CatalogVersions(CurrentCatalog, Protocol):
     """The catalogs that were installed."""
-
-    @property
-    def current(self) -> Catalog:
-        """Return the catalog in force: another object after every change, an empty one of version 0 without any."""
-        ...
 
     def kept(self, version: int) -> Catalog | None:
         """Return a version that is in memory."""
