@@ -8,12 +8,11 @@ from earmark.catalogs.prices import read_operations
 from earmark.catalogs.problems import InvalidCatalog, Problem, Problems
 from earmark.catalogs.rules import read_grants, read_limits, read_thresholds
 from earmark.catalogs.sales import Defaults, read_packs, read_plans, read_promotions
-from earmark.domain.catalog import AttributePrice, Catalog, Operation, Plan
+from earmark.domain.catalog import DEFAULT_HORIZON, AttributePrice, Catalog, Operation, Plan
 
 __all__ = ["parse_catalog"]
 
 _FORMAT = 1
-_DEFAULT_HORIZON = 7 * 86_400_000_000
 
 
 def parse_catalog(document: str, version: int = 0) -> Catalog:
@@ -61,7 +60,7 @@ def _catalog(top: Section, version: int) -> Catalog:
         thresholds,
         validity,
         priority,
-        (soon.duration() or _DEFAULT_HORIZON) if soon is not None else _DEFAULT_HORIZON,
+        (soon.duration() or DEFAULT_HORIZON) if soon is not None else DEFAULT_HORIZON,
         _default_plan(default_plan, plans),
         (analytics.known(entitlements, "an entitlement of the plans") or "") if analytics is not None else "",
         (alerts.known(entitlements, "an entitlement of the plans") or "") if alerts is not None else "",

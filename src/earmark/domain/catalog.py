@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum, unique
+from typing import Protocol
 
 from earmark.domain.states import GrantKind
 
 __all__ = [
     "AttributePrice",
+    "DEFAULT_HORIZON",
     "Catalog",
+    "CurrentCatalog",
     "CycleKind",
     "CustomAmount",
     "FixedPrice",
@@ -42,6 +45,10 @@ __all__ = [
     "ValidityKind",
     "VolumeRate",
 ]
+
+
+DEFAULT_HORIZON = 7 * 86_400_000_000
+"""Within this credits count as expiring soon where no catalog says otherwise: 7 days (contract: `Balance`)."""
 
 
 @unique
@@ -351,7 +358,7 @@ class Catalog:
     """Of grants whose CreateGrant names no expiry, by kind; never for a kind that is not named."""
     priority: Mapping[GrantKind, int] = field(default_factory=dict)
     """Of grants whose CreateGrant names no priority, by kind; 100 for a kind that is not named."""
-    horizon: int = 7 * 86_400_000_000
+    horizon: int = DEFAULT_HORIZON
     """Within this credits count as expiring soon."""
     default_plan: str = ""
     """The plan that every new account gets; "" for none."""
@@ -361,3 +368,12 @@ class Catalog:
     """What thresholds and contacts of an account take; "" for nothing."""
     strict: bool = False
     """Whether an operation that is not listed is refused even when the call gives its amount."""
+
+
+class CurrentCatalog(Protocol):
+    """Where the catalog in force is read; another object after every change."""
+
+    @property
+    def current(self) -> Catalog:
+        """Return it; an empty one of version 0 while none is installed."""
+        ...

@@ -14,11 +14,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
 
 import structlog
 
-from earmark.domain.catalog import Catalog
+from earmark.domain.catalog import CurrentCatalog
 from earmark.engine.administration import apply_recorded
 from earmark.engine.ports import Metering
 from earmark.engine.results import Applied, RefusalCode, Refused
@@ -27,17 +26,9 @@ from earmark.jobs.metrics import JobMetrics
 from earmark.ledger.database import Ledger
 from earmark.ledger.models import AdminTicket
 
-__all__ = ["CurrentCatalog", "CycleJob", "CycleOptions"]
+__all__ = ["CycleJob", "CycleOptions"]
 
 _log = structlog.get_logger("earmark.cycles")
-
-
-class CurrentCatalog(Protocol):
-    """The catalog that is in force."""
-
-    @property
-    def current(self) -> Catalog:
-        """Return it."""
 
 
 @dataclass(frozen=True, slots=True)

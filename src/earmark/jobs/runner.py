@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import structlog
 
+from earmark.domain.catalog import CurrentCatalog
 from earmark.engine.engine import Engine
 from earmark.engine.redis.store import RedisStore
 from earmark.jobs.alerts import Deliverer, DeliveryOptions, ExpiringSoon, ExpiringSoonOptions
-from earmark.jobs.cycles import CurrentCatalog, CycleJob, CycleOptions
+from earmark.jobs.cycles import CycleJob, CycleOptions
 from earmark.jobs.eviction import Evictor, EvictorOptions
 from earmark.jobs.flusher import Flusher, FlusherOptions, FlushState, FlushStatus
 from earmark.jobs.memory import MemoryOptions, MemoryWatch

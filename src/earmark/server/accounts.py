@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from earmark.domain.catalog import Catalog, ValidityKind
+from earmark.domain.catalog import Catalog, CurrentCatalog, ValidityKind
 from earmark.domain.ids import parse_grant_id
 from earmark.domain.states import ReservationState
 from earmark.domain.validity import expire_time
@@ -37,7 +37,7 @@ from earmark.server.account_forms import (
 )
 from earmark.server.administration import AccountNow, Relay
 from earmark.server.admission import Admission
-from earmark.server.claims import AccountClaims, CurrentCatalog, includes
+from earmark.server.claims import AccountClaims, includes
 from earmark.server.grants import fill_grant, read_live_grants
 from earmark.server.imports import Importer
 from earmark.server.paging import decode_token, encode_token

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
-from earmark.domain.catalog import Catalog
+from earmark.domain.catalog import CurrentCatalog
 from earmark.domain.packs import quote_pack
 from earmark.errors import Unavailable
 from earmark.ledger.accounts import Accounts
@@ -26,15 +25,7 @@ from earmark.server.unary import Context, unary
 from earmark.v1 import billing_service_pb2 as pb
 from earmark.v1 import billing_service_pb2_grpc as rpc
 
-__all__ = ["BillingServicer", "CurrentCatalog"]
-
-
-class CurrentCatalog(Protocol):
-    """The catalog that is in force."""
-
-    @property
-    def current(self) -> Catalog:
-        """Return it."""
+__all__ = ["BillingServicer"]
 
 
 class _BeforePurchase(msgspec.Struct, frozen=True, array_like=True):

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from earmark.domain.catalog import Catalog, CycleKind, LimitMode, LimitRule, Plan
+from earmark.domain.catalog import Catalog, CurrentCatalog, CycleKind, LimitMode, LimitRule, Plan
 from earmark.domain.cycles import cycle_edges
 from earmark.domain.limits import (
     Calendar,
@@ -41,7 +41,6 @@ __all__ = [
     "AccountClaims",
     "Configuration",
     "Configurations",
-    "CurrentCatalog",
     "HeldPlan",
     "LedgerConfigurations",
     "includes",
@@ -134,15 +133,6 @@ def _held(subscription: SubscriptionRecord) -> HeldPlan:
         subscription.overrides,
         subscription.entitled,
     )
-
-
-class CurrentCatalog(Protocol):
-    """The catalog that is in force; another object after every change."""
-
-    @property
-    def current(self) -> Catalog:
-        """Return it; an empty one of version 0 while none is installed."""
-        ...
 
 
 def includes(entitlements: Mapping[str, str], name: str) -> bool:

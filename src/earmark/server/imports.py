@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from earmark.credits import MAX_MICROS
-from earmark.domain.catalog import Catalog
+from earmark.domain.catalog import Catalog, CurrentCatalog
 from earmark.domain.plans import Overrides
 from earmark.domain.states import GrantKind
 from earmark.errors import EarmarkError, Internal, Reason, Unavailable, error
@@ -24,7 +24,6 @@ from earmark.server.account_forms import (
     user_id,
 )
 from earmark.server.billing_forms import identity, required_name
-from earmark.server.claims import CurrentCatalog
 from earmark.v1 import account_pb2 as accounts
 from earmark.v1 import account_service_pb2 as pb
 

@@ -12,11 +12,10 @@ from typing import Protocol
 import msgspec
 
 from earmark.credits import MAX_MICROS
-from earmark.domain.catalog import AttributePrice, Catalog, Operation, PriceRule, RangePrice
+from earmark.domain.catalog import AttributePrice, Catalog, CurrentCatalog, Operation, PriceRule, RangePrice
 from earmark.domain.pricing import actual_required, needs_actual, price_actual, quote, quote_min, requirement, unit_rule
 from earmark.engine.operations import Details
 from earmark.errors import EarmarkError, Reason, error
-from earmark.server.claims import CurrentCatalog
 from earmark.server.deferred import CatalogWanted
 
 __all__ = ["CatalogVersions", "Measure", "Price", "Pricing", "unknown_operation"]

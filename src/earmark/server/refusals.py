@@ -7,14 +7,13 @@ from collections.abc import Callable
 import msgspec
 
 from earmark.credits import format_credits
-from earmark.domain.catalog import LimitScope, LimitWindow
+from earmark.domain.catalog import CurrentCatalog, LimitScope, LimitWindow
 from earmark.domain.estimates import covering_packs
 from earmark.domain.limits import FOREVER, parse_limit_key
 from earmark.domain.pricing import requirement
 from earmark.engine.operations import AccountOperation, Charge, Details, Reserve
 from earmark.engine.results import REFUSAL_NUMBERS, RefusalCode, Refused
 from earmark.errors import EarmarkError, Reason, error
-from earmark.server.claims import CurrentCatalog
 from earmark.server.replies import rfc3339
 from earmark.server.status import refusal_error
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from earmark.domain.catalog import CurrentCatalog
 from earmark.domain.days import first_of_month, local_date, start_of_day
 from earmark.errors import Reason, error
 from earmark.ledger.accounts import Accounts
 from earmark.ledger.models import AccountRecord, MemberRole
 from earmark.ledger.reports import GroupBy, OrderBy, Reports, SummaryLine, UsageQuery, UsageRow
 from earmark.server import checks
-from earmark.server.claims import CurrentCatalog
 from earmark.server.replies import fill_time
 from earmark.v1 import ledger_service_pb2 as pb
 

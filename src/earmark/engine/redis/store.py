@@ -19,6 +19,7 @@ import hiredis
 import msgspec
 import structlog
 
+from earmark.domain.catalog import DEFAULT_HORIZON
 from earmark.engine.operations import ABSENT, AnyOperation
 from earmark.engine.records import STREAM_FIELD, StreamElement, decode_element
 from earmark.engine.redis.keys import PartitionKeys, partition_keys
@@ -51,7 +52,7 @@ class StoreOptions:
     """What every batch carries. Durations in microseconds."""
 
     replay_window: int = 3_600_000_000
-    horizon: int = 7 * 86_400_000_000
+    horizon: int = DEFAULT_HORIZON
     """Within this credits count as expiring soon, until `set_policy` says otherwise."""
     key_prefix: str = "em"
 

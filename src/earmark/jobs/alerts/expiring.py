@@ -9,13 +9,12 @@ from time import monotonic
 
 import structlog
 
+from earmark.domain.catalog import DEFAULT_HORIZON
 from earmark.errors import EarmarkError
 from earmark.jobs.metrics import JobMetrics
 from earmark.ledger.notifications import Notifications
 
 __all__ = ["ExpiringSoon", "ExpiringSoonOptions"]
-
-_DEFAULT_HORIZON = 7 * 86_400_000_000
 
 _log = structlog.get_logger("earmark.alerts")
 
@@ -24,7 +23,7 @@ _log = structlog.get_logger("earmark.alerts")
 class ExpiringSoonOptions:
     """When to look, and how far ahead."""
 
-    horizon: Callable[[], int] = lambda: _DEFAULT_HORIZON
+    horizon: Callable[[], int] = lambda: DEFAULT_HORIZON
     """The catalog's, in microseconds, for accounts without their own."""
     interval_seconds: float = 5.0
     step: int = 500
