@@ -73,24 +73,36 @@ class Place(Enum):
     """Has its result or its error, or was withdrawn."""
 
 
+# Looking up the member of an enum costs as much as a call.
+_QUEUED: Final = Place.QUEUED
+_ENDED: Final = Place.ENDED
+
+
 class SessionCall:
     """One call. Its bytes are made once: a repeat is the same request with the same ids.
 
     Awaiting it gives the reply or raises the error; cancelling a waiter does not touch the call.
     """
 
-    # Defaults stand in the class: two of these are made for every generation, and most keep most of them.
-    place = Place.QUEUED
-    was_sent = False
-    sent_at = 0.0
-    attempts = 0
-    reply: Reply | None = None
-    error: EarmarkError | None = None
-    last_failure: EarmarkError | None = None
-    patience = PATIENCE_SECONDS
-    """After how many seconds without an answer the connection counts as dead."""
-    _waiter: asyncio.Future[Reply] | None = None
-    _more_waiters: list[asyncio.Future[Reply]] | None = None
+    # Two of these are made for every generation.
+    __slots__ = (
+        "_loop",
+        "_more_waiters",
+        "_waiter",
+        "attempts",
+        "deadline",
+        "error",
+        "last_failure",
+        "owner",
+        "part",
+        "patience",
+        "place",
+        "reply",
+        "sent_at",
+        "sequence",
+        "urgent",
+        "was_sent",
+    )
 
     def __init__(
         self,
@@ -111,11 +123,22 @@ class SessionCall:
         """Whether it goes before all that are not, and never waits for a place in flight: what gives credits back
         or keeps them must not queue behind those who wait for credits."""
         self.owner = owner
+        self.place = _QUEUED
+        self.was_sent = False
+        self.sent_at = 0.0
+        self.attempts = 0
+        self.patience = PATIENCE_SECONDS
+        """After how many seconds without an answer the connection counts as dead."""
+        self.reply: Reply | None = None
+        self.error: EarmarkError | None = None
+        self.last_failure: EarmarkError | None = None
+        self._waiter: asyncio.Future[Reply] | None = None
+        self._more_waiters: list[asyncio.Future[Reply]] | None = None
 
     def resolve(self, reply: Reply) -> None:
         """End the call with its reply."""
         self.reply = reply
-        self.place = Place.ENDED
+        self.place = _ENDED
         self.owner = None  # It holds the call: the two must not keep each other until the garbage collector comes.
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -128,7 +151,7 @@ class SessionCall:
     def fail(self, error: EarmarkError) -> None:
         """End the call with an error."""
         self.error = error
-        self.place = Place.ENDED
+        self.place = _ENDED
         self.owner = None
         for waiter in (self._waiter, *(self._more_waiters or ())):
             if waiter is not None and not waiter.done():
@@ -138,7 +161,7 @@ class SessionCall:
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         if self.reply is not None:
             waiter.set_result(self.reply)
-        elif self.place is Place.ENDED:
+        elif self.place is _ENDED:
             assert self.error is not None, "awaited a call that was withdrawn"
             waiter.set_exception(self.error)
         elif self._waiter is None:

@@ -39,6 +39,11 @@ _log = logging.getLogger("earmark")
 
 _CANCELLED_LINGER_SECONDS: Final = 1.0
 
+# Looking up the member of an enum costs as much as a call.
+_NEW: Final = HoldState.NEW
+_OPEN: Final = HoldState.OPEN
+_COMMITTING: Final = HoldState.COMMITTING
+
 
 class Hold(Owner, ABC):
     """Credits held for one generation. Made by `client.reserve()` and `client.resume()`; used as `async with`.
@@ -47,24 +52,22 @@ class Hold(Owner, ABC):
     cancelled. The end of the block waits for the receipt.
     """
 
-    # Defaults stand in the class: a hold is made for every generation.
-    _core: Core | None = None
-    _state = HoldState.NEW
-    _reservation_id = ""
-    _reserved_micros = 0
-    _kept: KeptHold | None = None
-    _call: SessionCall | None = None
-    _actual: pb.CommitRequest | None = None
-    _lost = False
-    _orphaned = False
-    _receipt: Receipt | None = None
-    _notices: tuple[Notice, ...] = ()
-
-    def __init__(self, start: Callable[[], Core], account_id: str, *, timeout: float, keep_alive: bool) -> None:
+    def __init__(self, start: Callable[[], Core], account_id: str, timeout: float, keep_alive: bool) -> None:
         self._start = start
         self._account_id = account_id
         self._timeout = timeout
         self._keep_alive = keep_alive
+        self._core: Core | None = None
+        self._state = _NEW
+        self._reservation_id = ""
+        self._reserved_micros = 0
+        self._kept: KeptHold | None = None
+        self._call: SessionCall | None = None
+        self._actual: pb.CommitRequest | None = None
+        self._lost = False
+        self._orphaned = False
+        self._receipt: Receipt | None = None
+        self._notices: tuple[Notice, ...] = ()
 
     # What it is
 
@@ -136,7 +139,7 @@ class Hold(Owner, ABC):
         Example:
             >>> hold.commit(usage={"input_tokens": 900, "output_tokens": 212})
         """
-        state = settle(self._state, HoldState.COMMITTING)
+        state = settle(self._state, _COMMITTING)
         message = pb.SessionCall()
         request = message.commit
         request.reservation_id = self._reservation_id
@@ -270,13 +273,13 @@ class Hold(Owner, ABC):
         self._state = begin(self._state)
         core = self._core = self._start()
         await self._open(core)
-        self._state = HoldState.OPEN
+        self._state = _OPEN
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._state is HoldState.OPEN:
+        if self._state is _OPEN:
             if exc is None:
                 self.commit()
             else:

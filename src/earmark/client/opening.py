@@ -44,7 +44,7 @@ class ReservedHold(Hold):
         timeout: float,
         keep_alive: bool,
     ) -> None:
-        super().__init__(start, message.reserve.account_id, timeout=timeout, keep_alive=keep_alive)
+        super().__init__(start, message.reserve.account_id, timeout, keep_alive)
         self._message = message
         self._ttl = ttl if ttl is not None else DEFAULT_TTL_SECONDS
         self._wait = wait
@@ -88,7 +88,7 @@ class ResumedHold(Hold):
     def __init__(
         self, start: Callable[[], Core], reservation_id: str, *, ttl: float, timeout: float, keep_alive: bool
     ) -> None:
-        super().__init__(start, "", timeout=timeout, keep_alive=keep_alive)
+        super().__init__(start, "", timeout, keep_alive)
         self._reservation_id = reservation_id
         self._ttl = ttl
         self._reservation = reservation_pb2.Reservation()

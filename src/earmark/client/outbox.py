@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from earmark.client.calls import FRAME_CALLS, Place, SessionCall
 
 __all__ = ["Outbox"]
+
+
+_QUEUED: Final = Place.QUEUED
+_SENT: Final = Place.SENT
 
 
 class Outbox:
@@ -27,26 +32,26 @@ class Outbox:
 
     def put(self, call: SessionCall) -> None:
         """Add a call behind the others of its kind."""
-        call.place = Place.QUEUED
+        call.place = _QUEUED
         (self._urgent if call.urgent else self._ordinary).append(call)
 
     def take_back(self, calls: list[SessionCall]) -> None:
         """Put calls of a lost stream before everything newer. There is no other stream: nothing is in flight then."""
         for call in reversed(calls):
-            call.place = Place.QUEUED
+            call.place = _QUEUED
             (self._urgent if call.urgent else self._ordinary).appendleft(call)
         self._in_flight = 0
 
     def left_flight(self, call: SessionCall) -> None:
         """Note that a call is no longer in flight. What still lies in a queue, and is not to be sent, is skipped."""
-        if call.place is Place.SENT and not call.urgent:
+        if call.place is _SENT and not call.urgent:
             self._in_flight -= 1
 
     def next_frame(self, now: float) -> list[bytes]:
         """Take the parts of the next frame; `now` is the loop's time."""
         parts: list[bytes] = []
         urgent, ordinary = self._urgent, self._ordinary
-        queued, sent = Place.QUEUED, Place.SENT
+        queued, sent = _QUEUED, _SENT
         while urgent and len(parts) < FRAME_CALLS:
             call = urgent.popleft()
             if call.place is queued:

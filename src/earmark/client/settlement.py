@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
 __all__ = ["HoldState", "HoldStateError", "begin", "settle"]
 
@@ -28,6 +29,11 @@ class HoldStateError(RuntimeError):
     """A hold was used at the wrong moment: outside its block, twice, or settled twice."""
 
 
+# Looking up the member of an enum costs as much as a call.
+_NEW: Final = HoldState.NEW
+_OPENING: Final = HoldState.OPENING
+_OPEN: Final = HoldState.OPEN
+
 _BEFORE_OPEN = "the hold is not open yet: use it inside `async with client.reserve(...) as hold`"
 _SETTLED = {
     HoldState.COMMITTING: "the hold is already committed",
@@ -42,9 +48,9 @@ def begin(state: HoldState) -> HoldState:
     Raises:
         HoldStateError: a hold is entered once.
     """
-    if state is not HoldState.NEW:
+    if state is not _NEW:
         raise HoldStateError("a hold is entered once; call client.reserve() again for another one")
-    return HoldState.OPENING
+    return _OPENING
 
 
 def settle(state: HoldState, target: HoldState) -> HoldState:
@@ -53,6 +59,6 @@ def settle(state: HoldState, target: HoldState) -> HoldState:
     Raises:
         HoldStateError: the hold is not open, or one of these was called before. The first call stands.
     """
-    if state is not HoldState.OPEN:
+    if state is not _OPEN:
         raise HoldStateError(_SETTLED.get(state, _BEFORE_OPEN))
     return target
