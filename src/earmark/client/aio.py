@@ -176,11 +176,12 @@ class AsyncClient(Reading, Administration):
         )
         return ReservedHold(
             self._start,
+            account_id,
             reserve_call(subject, ttl=ttl_seconds, wait=wait_seconds),
-            ttl=ttl_seconds,
-            wait=wait_seconds,
-            timeout=self._seconds(timeout),
-            keep_alive=self._keep_alive if keep_alive is None else keep_alive,
+            ttl_seconds,
+            wait_seconds,
+            self._timeout if timeout is None else seconds_of(timeout),
+            self._keep_alive if keep_alive is None else keep_alive,
         )
 
     def resume(
@@ -209,9 +210,9 @@ class AsyncClient(Reading, Administration):
         return ResumedHold(
             self._start,
             reservation_id,
-            ttl=seconds_of(ttl),
-            timeout=self._seconds(timeout),
-            keep_alive=self._keep_alive if keep_alive is None else keep_alive,
+            seconds_of(ttl),
+            self._seconds(timeout),
+            self._keep_alive if keep_alive is None else keep_alive,
         )
 
     async def charge(

@@ -26,7 +26,7 @@ from earmark.client.core import Core
 from earmark.client.failures import UnsettledCommit
 from earmark.client.keepalive import KeptHold
 from earmark.client.requests import only_one
-from earmark.client.settlement import HoldState, HoldStateError, begin, settle
+from earmark.client.settlement import HoldState, HoldStateError, settle
 from earmark.client.values import Notice, Receipt
 from earmark.credits import format_credits, to_credits
 from earmark.errors import EarmarkError, Reason
@@ -258,10 +258,6 @@ class Hold(Owner, ABC):
     # The block
 
     @abstractmethod
-    async def _open(self, core: Core) -> None:
-        """Get the reservation, and fill in what is known of it."""
-
-    @abstractmethod
     def _lost_charge(self) -> pb.ChargeRequest:
         """Describe the generation anew, for a server that does not know the reservation any more."""
 
@@ -269,12 +265,9 @@ class Hold(Owner, ABC):
     def _leave_failed(self, failure: BaseException) -> None:
         """Do what an exception in the block asks for."""
 
+    @abstractmethod
     async def __aenter__(self) -> Self:
-        self._state = begin(self._state)
-        core = self._core = self._start()
-        await self._open(core)
-        self._state = _OPEN
-        return self
+        """Get the reservation, and fill in what is known of it."""
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -27,10 +27,7 @@ _MARGIN_SECONDS: Final = 1.0
 class KeptHold(Owner):
     """What keep-alive knows of an open hold."""
 
-    # Defaults stand in the class: nearly every hold is settled before its first extension.
-    due = 0.0
-    extension: SessionCall | None = None
-    keep_alive: KeepAlive | None = None
+    __slots__ = ("born", "due", "extension", "keep_alive", "reservation_id", "ttl")
 
     def __init__(self, reservation_id: str, ttl: float, born: float) -> None:
         self.reservation_id = reservation_id
@@ -38,6 +35,9 @@ class KeptHold(Owner):
         """Seconds."""
         self.born = born
         """When the hold was made, in the loop's time."""
+        self.due = 0.0
+        self.extension: SessionCall | None = None
+        self.keep_alive: KeepAlive | None = None
 
     def refused(self, refusal: EarmarkError) -> bool:
         """Stop trying: the hold is settled, expired, or as old as it may get."""

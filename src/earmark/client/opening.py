@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 from earmark.client.core import Core
 from earmark.client.failures import describe
 from earmark.client.holds import Hold
+from earmark.client.settlement import HoldState, begin
 from earmark.client.values import Notice, state_text
 from earmark.errors import EarmarkError, Reason, error
 from earmark.v1 import metering_service_pb2 as pb
@@ -18,6 +19,8 @@ from earmark.v1 import reservation_pb2
 __all__ = ["DEFAULT_TTL_SECONDS", "ReservedHold", "ResumedHold"]
 
 DEFAULT_TTL_SECONDS: Final = 60.0
+
+_OPEN: Final = HoldState.OPEN
 
 _ACTIVE: Final = reservation_pb2.Reservation.STATE_ACTIVE
 _COMMITTED: Final = reservation_pb2.Reservation.STATE_COMMITTED
@@ -37,25 +40,26 @@ class ReservedHold(Hold):
     def __init__(
         self,
         start: Callable[[], Core],
+        account_id: str,
         message: pb.SessionCall,
-        *,
         ttl: float | None,
         wait: float,
         timeout: float,
         keep_alive: bool,
     ) -> None:
-        super().__init__(start, message.reserve.account_id, timeout, keep_alive)
+        super().__init__(start, account_id, timeout, keep_alive)
         self._message = message
         self._ttl = ttl if ttl is not None else DEFAULT_TTL_SECONDS
         self._wait = wait
 
-    async def _open(self, core: Core) -> None:
-        request = self._message.reserve
+    async def __aenter__(self) -> Self:
+        self._state = begin(self._state)
+        core = self._core = self._start()
         call = core.session.submit(self._message, timeout=self._timeout + self._wait, wait=self._wait)
         try:
             reply = await call
         except BaseException:
-            core.give_up_reserve(call, request)
+            core.give_up_reserve(call, self._message.reserve)
             raise
         reservation = reply.reservation
         self._reservation_id = reservation.reservation_id
@@ -66,6 +70,8 @@ class ReservedHold(Hold):
         if notices:
             self._notices = tuple(Notice.of(notice) for notice in notices)
         self._keep(core, self._ttl, call.sent_at)
+        self._state = _OPEN
+        return self
 
     def _lost_charge(self) -> pb.ChargeRequest:
         reserve = self._message.reserve
@@ -86,14 +92,16 @@ class ResumedHold(Hold):
     """A hold of another process; only `release()` releases it, and an exception leaves it open."""
 
     def __init__(
-        self, start: Callable[[], Core], reservation_id: str, *, ttl: float, timeout: float, keep_alive: bool
+        self, start: Callable[[], Core], reservation_id: str, ttl: float, timeout: float, keep_alive: bool
     ) -> None:
         super().__init__(start, "", timeout, keep_alive)
         self._reservation_id = reservation_id
         self._ttl = ttl
         self._reservation = reservation_pb2.Reservation()
 
-    async def _open(self, core: Core) -> None:
+    async def __aenter__(self) -> Self:
+        self._state = begin(self._state)
+        core = self._core = self._start()
         response = await core.connection.unary(
             "MeteringService/GetReservation",
             pb.GetReservationRequest(reservation_id=self._reservation_id),
@@ -109,6 +117,8 @@ class ResumedHold(Hold):
             created = reservation.create_time.ToDatetime(tzinfo=UTC)
             age = max((datetime.now(UTC) - created).total_seconds(), 0.0)
             self._keep(core, self._ttl, asyncio.get_running_loop().time() - age, now=True)
+        self._state = _OPEN
+        return self
 
     def _lost_charge(self) -> pb.ChargeRequest:
         reservation = self._reservation

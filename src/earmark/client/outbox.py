@@ -9,7 +9,6 @@ from earmark.client.calls import FRAME_CALLS, Place, SessionCall
 
 __all__ = ["Outbox"]
 
-
 _QUEUED: Final = Place.QUEUED
 _SENT: Final = Place.SENT
 
@@ -51,18 +50,17 @@ class Outbox:
         """Take the parts of the next frame; `now` is the loop's time."""
         parts: list[bytes] = []
         urgent, ordinary = self._urgent, self._ordinary
-        queued, sent = _QUEUED, _SENT
         while urgent and len(parts) < FRAME_CALLS:
             call = urgent.popleft()
-            if call.place is queued:
-                call.place = sent
+            if call.place is _QUEUED:
+                call.place = _SENT
                 call.was_sent = True
                 call.sent_at = now
                 parts.append(call.part)
         while ordinary and len(parts) < FRAME_CALLS and self._in_flight < self._max_in_flight:
             call = ordinary.popleft()
-            if call.place is queued:
-                call.place = sent
+            if call.place is _QUEUED:
+                call.place = _SENT
                 call.was_sent = True
                 call.sent_at = now
                 self._in_flight += 1
