@@ -1,23 +1,14 @@
 """Earmark meters credits: reserve before a generation, commit what it used, release what failed.
 
 >>> from earmark import AsyncClient
+
+The client, and with it gRPC, is imported when one of its names is first asked for: gRPC's core reads its switches from
+the environment then, and the command line has to set them before (`earmark.cli`).
 """
 
-from earmark.client import (
-    AsyncClient,
-    CallTimedOut,
-    Client,
-    ClientClosed,
-    Estimate,
-    Hold,
-    HoldStateError,
-    Item,
-    OveragePolicy,
-    Receipt,
-    ThreadHold,
-    UnsettledCommit,
-    UnsettledCommits,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from earmark.errors import (
     AlreadyExists,
     EarmarkError,
@@ -32,6 +23,23 @@ from earmark.errors import (
     Unauthenticated,
     Unavailable,
 )
+
+if TYPE_CHECKING:
+    from earmark.client import (
+        AsyncClient,
+        CallTimedOut,
+        Client,
+        ClientClosed,
+        Estimate,
+        Hold,
+        HoldStateError,
+        Item,
+        OveragePolicy,
+        Receipt,
+        ThreadHold,
+        UnsettledCommit,
+        UnsettledCommits,
+    )
 
 __all__ = [
     "AlreadyExists",
@@ -60,3 +68,27 @@ __all__ = [
     "UnsettledCommit",
     "UnsettledCommits",
 ]
+
+_CLIENT = frozenset(
+    {
+        "AsyncClient",
+        "CallTimedOut",
+        "Client",
+        "ClientClosed",
+        "Estimate",
+        "Hold",
+        "HoldStateError",
+        "Item",
+        "OveragePolicy",
+        "Receipt",
+        "ThreadHold",
+        "UnsettledCommit",
+        "UnsettledCommits",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _CLIENT:
+        return getattr(import_module("earmark.client"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -88,8 +88,6 @@ app.add_typer(database.commands, name="db")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. Every failure is one line on stderr."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log lines would stand between the user and ours.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # Its handlers complain at every process of --workers.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # A terminal that cannot show a character gets its number, not a crash.
             stream.reconfigure(errors="backslashreplace")
