@@ -14,7 +14,7 @@ from earmark.client.core import Core, RequestIds
 from earmark.client.failures import ClientClosed
 from earmark.client.opening import DEFAULT_TTL_SECONDS, ReservedHold, ResumedHold
 from earmark.client.reading import Reading
-from earmark.client.requests import Subject, charge_call, reserve_call
+from earmark.client.requests import charge_call, fill, reserve_call
 from earmark.client.values import Receipt
 from earmark.errors import Unavailable
 from earmark.v1 import metering_service_pb2 as pb
@@ -160,7 +160,9 @@ class AsyncClient(Reading, Administration):
         """
         wait_seconds = seconds_of(wait) if wait else 0.0
         ttl_seconds = seconds_of(ttl) if ttl is not None else None
-        subject = Subject(
+        message = reserve_call(ttl_seconds, wait_seconds)
+        fill(
+            message.reserve,
             account_id,
             request_id if request_id is not None else self._request_ids.next(),
             amount,
@@ -177,7 +179,7 @@ class AsyncClient(Reading, Administration):
         return ReservedHold(
             self._start,
             account_id,
-            reserve_call(subject, ttl=ttl_seconds, wait=wait_seconds),
+            message,
             ttl_seconds,
             wait_seconds,
             self._timeout if timeout is None else seconds_of(timeout),
@@ -248,9 +250,13 @@ class AsyncClient(Reading, Administration):
             >>> receipt = await client.charge("acme", "0.02", "embedding", user_id="ada")
         """
         wait_seconds = seconds_of(wait) if wait else 0.0
-        subject = Subject(
+        if request_id is None:
+            request_id = self._request_ids.next()
+        message = charge_call(wait_seconds, overage_policy, comment)
+        fill(
+            message.charge,
             account_id,
-            request_id if request_id is not None else self._request_ids.next(),
+            request_id,
             amount,
             operation,
             quantity,
@@ -262,13 +268,12 @@ class AsyncClient(Reading, Administration):
             project_id,
             labels,
         )
-        message = charge_call(subject, wait=wait_seconds, overage_policy=overage_policy, comment=comment)
         session = self._start().session
         call = session.submit(message, timeout=self._seconds(timeout) + wait_seconds, wait=wait_seconds)
         try:
             return Receipt.of(await call)
         except Unavailable as failure:
-            failure.metadata.setdefault("request_id", subject.request_id)
+            failure.metadata.setdefault("request_id", request_id)
             raise
         finally:
             session.withdraw(call)

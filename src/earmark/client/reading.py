@@ -10,7 +10,7 @@ from earmark.client.amounts import Amount, Seconds
 from earmark.client.backoff import backoff_seconds
 from earmark.client.calling import Calling
 from earmark.client.offers import Estimate, Item, Price, Quote, estimate_request
-from earmark.client.requests import Subject, reserve_call
+from earmark.client.requests import fill
 from earmark.client.values import AccountBalance, Balance, Reservation
 from earmark.errors import Unavailable
 from earmark.v1 import catalog_service_pb2, reservation_pb2
@@ -126,10 +126,11 @@ class Reading(Calling):
             InsufficientCredits: the balance does not cover it.
             EarmarkError: any other refusal, LIMIT_EXCEEDED and NOT_ENTITLED among them.
         """
-        request_id = self._request_ids.next()
-        subject = Subject(
+        request = pb.ReserveRequest(validate_only=True)
+        fill(
+            request,
             account_id,
-            request_id,
+            self._request_ids.next(),
             amount,
             operation,
             quantity,
@@ -141,8 +142,6 @@ class Reading(Calling):
             project_id,
             None,
         )
-        request = reserve_call(subject, ttl=None, wait=0).reserve
-        request.validate_only = True
         response = await self._start().connection.unary(
             "MeteringService/Reserve", request, pb.ReserveResponse, timeout=self._seconds(timeout)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from earmark.client.amounts import (
     Amount,
@@ -16,35 +15,13 @@ from earmark.client.amounts import (
 )
 from earmark.v1 import metering_service_pb2 as pb
 
-__all__ = ["Subject", "charge_call", "only_one", "reserve_call"]
+__all__ = ["charge_call", "fill", "only_one", "reserve_call"]
 
 
-class Subject(NamedTuple):
-    """What Reserve and Charge have in common: what is generated, for whom, and for how much."""
-
-    account_id: str
-    request_id: str
-    amount: Amount | None
-    operation: str | None
-    quantity: int | None
-    usage: Mapping[str, int] | None
-    attributes: Mapping[str, str] | None
-    min_amount: Amount | None
-    min_quantity: int | None
-    user_id: str | None
-    project_id: str | None
-    labels: Mapping[str, str] | None
-
-
-def reserve_call(subject: Subject, *, ttl: float | None, wait: float) -> pb.SessionCall:
-    """Build a Reserve; durations in seconds.
-
-    Raises:
-        TypeError, ValueError: what cannot be sent.
-    """
+def reserve_call(ttl: float | None, wait: float) -> pb.SessionCall:
+    """Build a Reserve of which only the durations are known, in seconds; `fill` does the rest."""
     message = pb.SessionCall()
     request = message.reserve
-    _fill(request, subject)
     if ttl is not None:
         request.ttl.CopyFrom(to_duration(ttl))
     if wait:
@@ -52,17 +29,14 @@ def reserve_call(subject: Subject, *, ttl: float | None, wait: float) -> pb.Sess
     return message
 
 
-def charge_call(
-    subject: Subject, *, wait: float, overage_policy: OveragePolicy | str | None, comment: str | None
-) -> pb.SessionCall:
-    """Build a Charge; durations in seconds.
+def charge_call(wait: float, overage_policy: OveragePolicy | str | None, comment: str | None) -> pb.SessionCall:
+    """Build a Charge of which all but its subject is known, `wait` in seconds; `fill` does the rest.
 
     Raises:
-        TypeError, ValueError: what cannot be sent.
+        ValueError: for a policy that does not exist.
     """
     message = pb.SessionCall()
     request = message.charge
-    _fill(request, subject)
     request.overage_policy = overage_number(overage_policy)
     if comment:
         request.comment = comment
@@ -71,21 +45,28 @@ def charge_call(
     return message
 
 
-def _fill(request: pb.ReserveRequest | pb.ChargeRequest, subject: Subject) -> None:
-    (
-        request.account_id,
-        request.request_id,
-        amount,
-        operation,
-        quantity,
-        usage,
-        attributes,
-        min_amount,
-        min_quantity,
-        user_id,
-        project_id,
-        labels,
-    ) = subject
+def fill(
+    request: pb.ReserveRequest | pb.ChargeRequest,
+    account_id: str,
+    request_id: str,
+    amount: Amount | None,
+    operation: str | None,
+    quantity: int | None,
+    usage: Mapping[str, int] | None,
+    attributes: Mapping[str, str] | None,
+    min_amount: Amount | None,
+    min_quantity: int | None,
+    user_id: str | None,
+    project_id: str | None,
+    labels: Mapping[str, str] | None,
+) -> None:
+    """Write what Reserve and Charge have in common: what is generated, for whom, and for how much.
+
+    Raises:
+        TypeError, ValueError: what cannot be sent.
+    """
+    request.account_id = account_id
+    request.request_id = request_id
     if amount is not None:
         request.amount_micros = to_micros_fast(amount)
     if operation is not None:

@@ -1,20 +1,23 @@
 """A request says what its caller wrote: absent is absent, zero is zero."""
 
+from inspect import signature
+
 import pytest
 
 from earmark import AsyncClient
 from earmark.client.keepalive import extension_seconds
-from earmark.client.requests import Subject, charge_call, only_one, reserve_call
+from earmark.client.requests import charge_call, fill, only_one, reserve_call
 
 
-def subject(**given):
-    fields = dict.fromkeys(Subject._fields)
-    return Subject(**{**fields, "account_id": "acme", "request_id": "q1", **given})
+def filled(request, **given):
+    absent = dict.fromkeys(signature(fill).parameters)
+    fill(**{**absent, "request": request, "account_id": "acme", "request_id": "q1", **given})
+    return request
 
 
 def test_absent_and_zero_are_different_things():
-    absent = reserve_call(subject(operation="image.generate"), ttl=None, wait=0.0).reserve
-    zero = reserve_call(subject(amount=0, quantity=0, min_amount=0), ttl=None, wait=0.0).reserve
+    absent = filled(reserve_call(ttl=None, wait=0.0).reserve, operation="image.generate")
+    zero = filled(reserve_call(ttl=None, wait=0.0).reserve, amount=0, quantity=0, min_amount=0)
     assert not absent.HasField("amount_micros")
     assert not absent.HasField("quantity")
     assert not absent.HasField("usage")
@@ -26,16 +29,18 @@ def test_absent_and_zero_are_different_things():
 
 
 def test_usage_without_counts_is_not_absent():
-    assert reserve_call(subject(usage={}), ttl=None, wait=0.0).reserve.HasField("usage")
+    assert filled(reserve_call(ttl=None, wait=0.0).reserve, usage={}).HasField("usage")
 
 
 def test_a_charge_carries_everything():
-    charge = charge_call(
-        subject(amount="0.02", user_id="ada", project_id="p", labels={"a": "b"}, attributes={"size": "xl"}),
-        wait=1.5,
-        overage_policy="allow_with_overdraft",
-        comment="why",
-    ).charge
+    charge = filled(
+        charge_call(wait=1.5, overage_policy="allow_with_overdraft", comment="why").charge,
+        amount="0.02",
+        user_id="ada",
+        project_id="p",
+        labels={"a": "b"},
+        attributes={"size": "xl"},
+    )
     assert (charge.account_id, charge.request_id, charge.amount_micros) == ("acme", "q1", 20_000)
     assert (charge.user_id, charge.project_id, charge.comment) == ("ada", "p", "why")
     assert dict(charge.labels) == {"a": "b"}
