@@ -17,7 +17,7 @@ from earmark.ledger.sqlite import SqliteDatabase
 
 __all__ = ["NEWEST_REVISION", "SchemaMismatch", "check_file", "check_revision", "upgrade"]
 
-NEWEST_REVISION = "0005"
+NEWEST_REVISION = "0006"
 """Revisions are numbered, so that older and newer can be told without loading Alembic."""
 
 _LOCK_ID = 0x6561726D61726B  # "earmark": any number, the same for all who upgrade.

@@ -291,13 +291,14 @@ entries = Table(
     _history_index("entries_by_project", "project_id", "project_id <> ''"),
     # Charges are nearly all of an account's entries: the index of its times finds them as fast.
     _history_index("entries_by_kind", "kind", "kind <> 2"),
-    # A reservation's entries are found by its digest, which its request id makes.
+    # A reservation's entries are found by its digest, which its request id makes. Not `NOT IN`: for that SQLite builds
+    # a list of the three with every insert, which took a tenth of the flush.
     Index(
         "entries_by_request",
         "account_key",
         "request_id",
-        sqlite_where=text("kind NOT IN (2, 3, 4) AND request_id <> ''"),
-        postgresql_where=text("kind NOT IN (2, 3, 4) AND request_id <> ''"),
+        sqlite_where=text("kind NOT BETWEEN 2 AND 4 AND request_id <> ''"),
+        postgresql_where=text("kind NOT BETWEEN 2 AND 4 AND request_id <> ''"),
     ),
 )
 
