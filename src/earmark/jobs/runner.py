@@ -14,6 +14,7 @@ from earmark.domain.catalog import CurrentCatalog
 from earmark.engine.engine import Engine
 from earmark.engine.redis.store import RedisStore
 from earmark.jobs.alerts import Deliverer, DeliveryOptions, ExpiringSoon, ExpiringSoonOptions
+from earmark.jobs.counters import CounterCleaner, CounterCleanerOptions
 from earmark.jobs.cycles import CycleJob, CycleOptions
 from earmark.jobs.eviction import Evictor, EvictorOptions
 from earmark.jobs.flusher import Flusher, FlusherOptions, FlushState, FlushStatus
@@ -43,6 +44,7 @@ class JobsOptions:
     cycles: CycleOptions = field(default_factory=CycleOptions)
     expiring: ExpiringSoonOptions = field(default_factory=ExpiringSoonOptions)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    counters: CounterCleanerOptions = field(default_factory=CounterCleanerOptions)
 
 
 class Jobs:
@@ -79,6 +81,7 @@ class Jobs:
         leading = partial(self.sweeper.leases.held, 0)
         self.expiring = ExpiringSoon(ledger.notifications, leading, metrics, options.expiring)
         self.deliverer = Deliverer(ledger.notifications, leading, metrics, options.delivery)
+        self.counters = CounterCleaner(ledger.counters, leading, options.counters)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -92,6 +95,7 @@ class Jobs:
                 "evict": self.evictor.run,
                 "expiring-soon": self.expiring.run,
                 "deliver": self.deliverer.run,
+                "counters": self.counters.run,
             }
             if self.cycles is not None:
                 jobs["cycles"] = self.cycles.run

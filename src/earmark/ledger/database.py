@@ -13,6 +13,7 @@ from earmark.ledger.audit import Audit
 from earmark.ledger.billing import Billing
 from earmark.ledger.catalogs import CatalogTable
 from earmark.ledger.connections import Database, parse_url
+from earmark.ledger.counters import LimitCounters
 from earmark.ledger.entries import Entries
 from earmark.ledger.flush import Flush, flush_writer
 from earmark.ledger.imports import Imports
@@ -79,6 +80,7 @@ class Ledger:
         self.audit = Audit(database, clock)
         self.reports = Reports(database)
         self.notifications = Notifications(database, clock)
+        self.counters = LimitCounters(database, clock)
 
     async def flush(
         self,

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
-    delete,
     func,
     or_,
     select,
@@ -42,13 +41,10 @@ from earmark.ledger.models import DeliveryState
 from earmark.ledger.stores import database_now
 from earmark.ledger.tables import account_totals, accounts, grants
 from earmark.ledger.tables.alerts import notification_deliveries, notifications
-from earmark.ledger.tables.limits import limit_counters
 
 __all__ = ["DeliveryRecord", "DueDelivery", "NotificationPosition", "NotificationRecord", "Notifications"]
 
 _ERROR_LENGTH = 500
-_KEPT_AFTER_END = 3 * 86_400_000_000
-"""Counters whose window ended so long ago go: nothing that may still come counts in them."""
 
 _NOTIFY = text(
     f"INSERT INTO notifications ({', '.join(NOTIFICATION_COLUMNS)}) "  # noqa: S608  constant names
@@ -229,18 +225,6 @@ class Notifications:
             _settle(connection, delivery, values, whatever=False)
 
         await self._database.write(note)
-
-    async def forget_counters(self, limit: int) -> int:
-        """Remove limit counters whose window ended days ago, at most `limit`; returns how many went."""
-        old = (
-            select(limit_counters.c.account_key, limit_counters.c.key, limit_counters.c.start_time)
-            .where(limit_counters.c.end_time < self._clock() - _KEPT_AFTER_END)
-            .limit(limit)
-        )
-        key = tuple_(limit_counters.c.account_key, limit_counters.c.key, limit_counters.c.start_time)
-        return await self._database.write(
-            lambda connection: connection.execute(delete(limit_counters).where(key.in_(old))).rowcount
-        )
 
 
 def _list(

@@ -185,15 +185,3 @@ async def test_a_delivery_ends_delivered_or_failed(ledger: Ledger) -> None:
     [_, failed] = (await only(ledger)).deliveries
     assert (failed.state, failed.attempts, failed.error) == (DeliveryState.FAILED, 2, "the receiver answered 410")
     assert list(await ledger.notifications.claim(10, MINUTE)) == []
-
-
-async def test_counters_that_ended_long_ago_go(ledger: Ledger) -> None:
-    writer = await create(ledger)
-    windows = [WindowUse("a", NOW - days * DAY, NOW - (days - 1) * DAY, 1) for days in (0, 2, 5, 6, 7)]
-    await writer.write(granted(await grant(ledger), 1, 1000), charged("acme", 2, 1, windows=tuple(windows)))
-    assert await ledger.notifications.forget_counters(2) == 2
-    assert await ledger.notifications.forget_counters(2) == 1
-    assert await ledger.notifications.forget_counters(2) == 0
-    _, load = await ledger.archive.read_account("acme", writer.partition)
-    assert load is not None
-    assert [counter.start for counter in load.counters] == [NOW]

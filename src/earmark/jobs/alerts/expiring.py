@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 import structlog
 
@@ -28,12 +27,10 @@ class ExpiringSoonOptions:
     interval_seconds: float = 5.0
     step: int = 500
     """Grants that one transaction looks after."""
-    forget_seconds: float = 3_600.0
-    """Between two clearings of limit counters that ended long ago."""
 
 
 class ExpiringSoon:
-    """Warns of grants that expire soon while `leading`, each once; and clears what limits counted long ago."""
+    """Warns of grants that expire soon while `leading`, each once."""
 
     def __init__(
         self,
@@ -49,14 +46,10 @@ class ExpiringSoon:
 
     async def run(self) -> None:
         """Warn until cancelled."""
-        forget_at = monotonic()
         while True:
             if self._leading():
                 try:
                     await self.warn()
-                    if monotonic() >= forget_at:
-                        forget_at = monotonic() + self._options.forget_seconds
-                        await self._forget()
                 except EarmarkError as failure:
                     _log.debug("what expires soon cannot be asked for", cause=failure.message)
             await asyncio.sleep(self._options.interval_seconds)
@@ -74,9 +67,3 @@ class ExpiringSoon:
             self._metrics.warned.inc(step)
             if step < self._options.step:
                 return warned
-
-    async def _forget(self) -> None:
-        while True:
-            gone = await self._notifications.forget_counters(self._options.step)
-            if gone < self._options.step:
-                return
