@@ -43,18 +43,22 @@ local function execute(op)
 end
 
 local function read_ahead(operations)
-  local ids, digests, seen = {}, {}, {}
+  local ids, digests, id_count, digest_count = {}, {}, 0, 0
   for i = 1, #operations do
     local op = operations[i]
     local tag = op[1]
     if tag < 32 then
-      if not seen[op[2]] then
-        seen[op[2]] = true
-        ids[#ids + 1] = op[2]
+      local id = op[2]
+      if accounts[id] == nil then
+        accounts[id] = false -- noted as asked for
+        id_count = id_count + 1
+        ids[id_count] = id
       end
-      if HAS_DIGEST[tag] and not seen[op[3]] then
-        seen[op[3]] = true
-        digests[#digests + 1] = op[3]
+      local digest = HAS_DIGEST[tag] and op[3]
+      if digest and records[digest] == nil then
+        records[digest] = false
+        digest_count = digest_count + 1
+        digests[digest_count] = digest
       end
     end
   end
@@ -62,22 +66,34 @@ local function read_ahead(operations)
   prefetch(RESERVATIONS, digests, records, false)
 end
 
-local function execute_all(operations, due_left)
-  local results = {}
-  for i = 1, #operations do
+local executing -- the place of the operation that is executed now
+
+-- Executes from one operation on, under one protected call: an error ends it at the operation that is to blame.
+local function execute_from(first, operations, due_left, results)
+  for i = first, #operations do
+    executing = i
     local op = operations[i]
     if due_left and op[1] < 32 then
       results[i] = { AGAIN }
     elseif op[1] < 32 and broken[op[2]] then
       results[i] = { BUG, broken[op[2]] }
     else
-      local fine, result = pcall(execute, op)
-      if not fine then
-        broken[op[1] < 32 and op[2] or ''] = tostring(result)
-        result = { BUG, tostring(result) }
-      end
-      results[i] = result
+      results[i] = execute(op)
     end
+  end
+end
+
+local function execute_all(operations, due_left)
+  local results, first = {}, 1
+  while first <= #operations do
+    local fine, message = pcall(execute_from, first, operations, due_left, results)
+    if fine then
+      break
+    end
+    local op = operations[executing]
+    broken[op[1] < 32 and op[2] or ''] = tostring(message)
+    results[executing] = { BUG, tostring(message) }
+    first = executing + 1
   end
   if next(broken) then -- what this call did to a broken account does not happen: neither do its answers
     for i = 1, #operations do
@@ -91,14 +107,14 @@ local function execute_all(operations, due_left)
 end
 
 local function write_accounts()
-  local fields, gone = {}, {}
+  local fields, gone, n = {}, {}, 0
   for id, account in pairs(accounts) do
     if account and account.dirty and not broken[id] then
       local tail = compact_grants(account)
       if tail then
         if #tail > 0 then
-          fields[#fields + 1] = tail_field(account)
-          fields[#fields + 1] = pack(tail)
+          fields[n + 1], fields[n + 2] = tail_field(account), pack(tail)
+          n = n + 2
         else
           gone[#gone + 1] = tail_field(account)
         end
@@ -106,20 +122,20 @@ local function write_accounts()
       if account.members then
         for user_id, present in pairs(account.members) do
           if present then
-            fields[#fields + 1] = member_field(account, user_id)
-            fields[#fields + 1] = digits(account.doc[A_GENERATION])
+            fields[n + 1], fields[n + 2] = member_field(account, user_id), digits(account.doc[A_GENERATION])
+            n = n + 2
           else
             gone[#gone + 1] = member_field(account, user_id)
           end
         end
       end
       publish_changes(account)
-      fields[#fields + 1] = id
-      fields[#fields + 1] = pack(account.doc)
+      fields[n + 1], fields[n + 2] = id, pack(account.doc)
+      n = n + 2
     end
   end
-  for i = 1, #fields, 2000 do
-    call('HSET', ACCOUNTS, unpack(fields, i, min(i + 1999, #fields)))
+  for i = 1, n, 2000 do
+    call('HSET', ACCOUNTS, unpack(fields, i, min(i + 1999, n)))
   end
   for i = 1, #gone, 2000 do
     call('HDEL', ACCOUNTS, unpack(gone, i, min(i + 1999, #gone)))
@@ -127,15 +143,15 @@ local function write_accounts()
 end
 
 local function write_records()
-  local fields = {}
+  local fields, n = {}, 0
   for digest, id in pairs(dirty_records) do
     if not broken[id] then
-      fields[#fields + 1] = digest
-      fields[#fields + 1] = pack(records[digest])
+      fields[n + 1], fields[n + 2] = digest, pack(records[digest])
+      n = n + 2
     end
   end
-  for i = 1, #fields, 2000 do
-    call('HSET', RESERVATIONS, unpack(fields, i, min(i + 1999, #fields)))
+  for i = 1, n, 2000 do
+    call('HSET', RESERVATIONS, unpack(fields, i, min(i + 1999, n)))
   end
 end
 
@@ -160,19 +176,20 @@ local function write_counters()
 end
 
 local function write_deadlines()
-  local set, gone = {}, {}
-  for member, deadline in pairs(deadlines) do
-    if not broken[deadline[2]] then
-      if deadline[1] then
-        set[#set + 1] = digits(deadline[1])
-        set[#set + 1] = member
+  local set, gone, n = {}, {}, 0
+  local any_broken = next(broken) ~= nil
+  for member, score in pairs(deadlines) do
+    if not (any_broken and broken[owner_of(member)]) then
+      if score then
+        set[n + 1], set[n + 2] = score, member
+        n = n + 2
       else
         gone[#gone + 1] = member
       end
     end
   end
-  for i = 1, #set, 2000 do
-    call('ZADD', DEADLINES, unpack(set, i, min(i + 1999, #set)))
+  for i = 1, n, 2000 do
+    call('ZADD', DEADLINES, unpack(set, i, min(i + 1999, n)))
   end
   for i = 1, #gone, 2000 do
     call('ZREM', DEADLINES, unpack(gone, i, min(i + 1999, #gone)))
@@ -200,7 +217,7 @@ end
 
 -- What a call begins with: nothing of the call before it may be left.
 local function begin(keys)
-  call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
+  call, pack, unpack_one, unpack_limit = redis.call, cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_limit
   min, format = math.min, string.format
   ACCOUNTS, RESERVATIONS, DEADLINES, STREAM, META, WAITERS, TICKETS, COUNTERS = unpack(keys)
   CHANNEL = string.sub(META, 1, -5) .. 'changes'

@@ -4,7 +4,7 @@
 -- The library is loaded once and called many times: what belongs to a call is set up by `begin` in batch.lua.
 
 -- Of redis, cmsgpack, math and string, which do not exist yet while the library is loaded.
-local call, pack, unpack_one, min, format
+local call, pack, unpack_one, unpack_limit, min, format
 
 local now -- one moment for the whole call, microseconds
 local base_seq, flushed, evict_generation, retire_generation -- of the partition's meta
@@ -17,7 +17,7 @@ local records -- digest -> record, or false: not in Redis
 local starts -- of windows, as the fields of counters end with them
 local counters -- field -> counter, or false: not in Redis
 local dirty_records, dirty_counters -- digest or field -> account id
-local deadlines -- member -> { score or false, account id }
+local deadlines -- member -> score, or false: it goes
 local entries -- stream records in order
 local broken -- account id -> message
 
@@ -27,11 +27,21 @@ local function digits(number)
   return format('%.0f', number)
 end
 
+local function without_first(_, ...)
+  return ...
+end
+
+-- Unpacks an array of 16 elements or more (its head is three bytes) into a table made to measure: the table that
+-- unpack_one fills element by element is enlarged six times on the way.
+local function unpack_wide(packed)
+  return { without_first(unpack_limit(packed, MAX_ELEMENTS, 3)) }
+end
+
 local function account_of(id)
   local account = accounts[id]
   if account == nil then
     local packed = call('HGET', ACCOUNTS, id)
-    account = packed and { id = id, doc = unpack_one(packed) } or false
+    account = packed and { id = id, doc = unpack_wide(packed), dirty = false } or false
     accounts[id] = account
   end
   return account
@@ -41,7 +51,7 @@ local function record_of(digest)
   local record = records[digest]
   if record == nil then
     local packed = call('HGET', RESERVATIONS, digest)
-    record = packed and unpack_one(packed) or false
+    record = packed and unpack_wide(packed) or false
     records[digest] = record
   end
   return record
@@ -61,8 +71,8 @@ local function prefetch(key, fields, cache, wrap)
   for i = 1, #fields do
     local value = packed[i]
     if value then
-      value = unpack_one(value)
-      cache[fields[i]] = wrap and { id = fields[i], doc = value } or value
+      value = unpack_wide(value)
+      cache[fields[i]] = wrap and { id = fields[i], doc = value, dirty = false } or value
     else
       cache[fields[i]] = false
     end
@@ -74,13 +84,13 @@ local function put_record(account, digest, record)
   dirty_records[digest] = account.id
 end
 
-local function set_deadline(account, member, score)
-  deadlines[member] = { score, account.id }
+local function set_deadline(member, score)
+  deadlines[member] = score
 end
 
 -- The record's member moves to the second era: it may go when its replay window is over.
-local function retire_later(account, digest)
-  set_deadline(account, HOLD_MEMBER .. digest, RETIRE_ERA + now + replay_window)
+local function retire_later(digest)
+  set_deadline(HOLD_MEMBER .. digest, RETIRE_ERA + now + replay_window)
 end
 
 local function grant_member(account, number)

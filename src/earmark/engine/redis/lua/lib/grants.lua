@@ -60,7 +60,7 @@ local function insert_grant(account, number, kind, priority, expire, acquire, re
   grants[at + G_EXPIRE], grants[at + G_ACQUIRE] = expire, acquire
   grants[at + G_REMAINING], grants[at + G_HELD], grants[at + G_VOIDED] = remaining, held, voided
   if expire ~= 0 then
-    set_deadline(account, grant_member(account, number), expire)
+    set_deadline(grant_member(account, number), expire)
   end
 end
 
@@ -96,6 +96,11 @@ local function live_grants(account)
     end
   end
   return count
+end
+
+-- An empty list with room for what one grant gives, which is nearly always all: it need not be enlarged.
+local function room_for_one()
+  return { nil, nil, nil }
 end
 
 local function add_allocation(allocations, number, kind, amount)
@@ -249,7 +254,7 @@ end
 
 -- Splits what a record allocated: the first `used` is paid, the rest returns. Returns what was paid, per grant.
 local function settle_allocations(account, record, used, at, caused)
-  local allocations, paid, left = record[R_ALLOCATIONS], {}, used
+  local allocations, paid, left = record[R_ALLOCATIONS], room_for_one(), used
   for i = 1, #allocations, 3 do
     local number, amount = allocations[i], allocations[i + 2]
     local part = min(amount, left)
@@ -310,7 +315,7 @@ local function compact_grants(account)
       end
       n = n + GRANT_STRIDE
     elseif grants[i + G_EXPIRE] ~= 0 then
-      set_deadline(account, grant_member(account, grants[i]), false)
+      set_deadline(grant_member(account, grants[i]), false)
     end
   end
   doc[A_GRANTS] = kept

@@ -5,6 +5,7 @@
 
 local FORMAT = 1
 local MAX_MICROS = 9007199254740991 -- 2^53 - 1
+local MAX_ELEMENTS = 99 -- of a packed record
 local DUE_LIMIT = 256 -- due events that one call settles
 local MAX_EXTENSIONS = 64
 local MAX_LIFETIME = 86400000000 -- 24 h

@@ -32,14 +32,14 @@ end
 
 local function new_counter(account, field, ending)
   if ending > now and ending < RETIRE_ERA then -- a window for ever has no end that is due
-    set_deadline(account, COUNTER_MEMBER .. field, ending)
+    set_deadline(COUNTER_MEMBER .. field, ending)
   end
   return { FORMAT, account.doc[A_GENERATION], 0, 0, 0, ending, 0, 0, 0 }
 end
 
 local function drop_counter(account, field)
   put_counter(account, field, false)
-  set_deadline(account, COUNTER_MEMBER .. field, false)
+  set_deadline(COUNTER_MEMBER .. field, false)
 end
 
 -- The windows of some claims that hold now, as a record keeps them, or the answer that the call must be derived anew:
@@ -215,7 +215,7 @@ end
 local function end_counter(account, field)
   local counter = counter_at(account, field)
   if counter and counter[C_REFS] > 0 then -- it goes with the last record that counts in it
-    set_deadline(account, COUNTER_MEMBER .. field, false)
+    set_deadline(COUNTER_MEMBER .. field, false)
   else
     drop_counter(account, field)
   end

@@ -63,8 +63,8 @@ end
 -- `unfunded`: what an account that only observes could not give; `windows`: of limits, or nil.
 local function new_record(account, content, amount, unfunded, expire, price_version, details, windows, silent)
   return {
-    FORMAT, ACTIVE, account.id, content, amount, 0, unfunded, 0, now, expire, 0, price_version, {}, details, 0, 0, {},
-    unfunded, windows or (silent and {} or nil), silent and 1 or nil,
+    FORMAT, ACTIVE, account.id, content, amount, 0, unfunded, 0, now, expire, 0, price_version, room_for_one(), details,
+    0, 0, {}, unfunded, windows or (silent and {} or nil), silent and 1 or nil,
   }
 end
 
@@ -127,7 +127,7 @@ transitions[1] = function(account, op)
     count_new(account, limits, windows, taken + unfunded, false)
   end
   put_record(account, digest, record)
-  set_deadline(account, HOLD_MEMBER .. digest, record[R_EXPIRE])
+  set_deadline(HOLD_MEMBER .. digest, record[R_EXPIRE])
   changed(account)
   return done(account, digest, record, false, would_refuse)
 end

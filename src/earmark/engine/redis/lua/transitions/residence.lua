@@ -115,7 +115,7 @@ transitions[12] = function(account, op)
     return refused(STALE, retire_generation, flushed)
   end
   put_record(account, digest, record)
-  retire_later(account, digest)
+  retire_later(digest)
   return applied(account, true)
 end
 
@@ -137,7 +137,7 @@ transitions[13] = function(account, op)
   local grants = doc[A_GRANTS]
   for i = 1, #grants, GRANT_STRIDE do
     if grants[i + G_EXPIRE] ~= 0 then
-      set_deadline(account, grant_member(account, grants[i]), false)
+      set_deadline(grant_member(account, grants[i]), false)
     end
   end
   local fields = { id, tail_field(account) }
@@ -178,7 +178,7 @@ local function attach_hold(account, digest, record)
     count_kept(account, record[R_WINDOWS], total + record[R_UNCOLLECTED])
   end
   put_record(account, digest, record)
-  set_deadline(account, HOLD_MEMBER .. digest, record[R_EXPIRE])
+  set_deadline(HOLD_MEMBER .. digest, record[R_EXPIRE])
 end
 
 transitions[15] = function(account, op)
@@ -206,7 +206,7 @@ transitions[15] = function(account, op)
     local digest, record = restored_record(id, ended[i])
     is_ended[digest] = true
     put_record(account, digest, record)
-    retire_later(account, digest)
+    retire_later(digest)
   end
   for i = 1, #holds do
     local digest = holds[i]
