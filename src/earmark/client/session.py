@@ -60,7 +60,8 @@ class Session:
         self._sequence = 0
         self._open: dict[int, SessionCall] = {}
         self._outbox = Outbox(max_in_flight)
-        self._wake_writer: asyncio.Future[None] | None = None
+        self._idle_writer: asyncio.Future[None] | None = None
+        """What the writer waits for while there is nothing to send."""
         self._sweep: asyncio.TimerHandle | None = None
         self._next_sweep = inf
         self._closed = False
@@ -71,7 +72,6 @@ class Session:
     def submit(
         self,
         message: pb.SessionCall,
-        *,
         timeout: float = inf,
         wait: float = 0.0,
         urgent: bool = False,
@@ -143,15 +143,16 @@ class Session:
 
     def _queue(self, call: SessionCall) -> None:
         self._outbox.put(call)
-        wake = self._wake_writer
-        if wake is not None and not wake.done():
-            wake.set_result(None)
+        if self._idle_writer is not None:
+            self._wake_if_room()
 
     def _wake_if_room(self) -> None:
-        """Wake the writer for what waited for a place in flight."""
-        wake = self._wake_writer
-        if wake is not None and not wake.done() and self._outbox.has_frame():
-            wake.set_result(None)
+        """Wake the writer if it has nothing to do and now could."""
+        writer = self._idle_writer
+        if writer is not None and self._outbox.has_frame():
+            self._idle_writer = None
+            if not writer.done():
+                writer.set_result(None)
 
     def _take_out(self, call: SessionCall) -> None:
         """Remove a call from the books."""
@@ -161,11 +162,8 @@ class Session:
 
     async def _until_queued(self) -> None:
         while not self._outbox.has_frame():
-            self._wake_writer = self._loop.create_future()
-            try:
-                await self._wake_writer
-            finally:
-                self._wake_writer = None
+            self._idle_writer = self._loop.create_future()
+            await self._idle_writer
 
     # The stream
 
