@@ -393,11 +393,6 @@ class Hold(Owner, ABC):
         reply.reservation.reserved_micros = self._reserved_micros
         return reply
 
-    def _keep(self, core: Core, ttl: float, born: float, *, now: bool = False) -> None:
-        if self._keep_alive:
-            self._kept = KeptHold(self._reservation_id, ttl, born)
-            core.keep_alive.add(self._kept, now=now)
-
     def _stop_keeping(self) -> None:
         if self._kept is not None and self._core is not None:
             self._core.keep_alive.discard(self._kept)

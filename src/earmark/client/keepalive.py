@@ -64,10 +64,10 @@ class KeepAlive:
         self._timers: dict[float, asyncio.TimerHandle] = {}
         self._extensions = 0
 
-    def add(self, hold: KeptHold, *, now: bool = False) -> None:
+    def add(self, hold: KeptHold, *, now: bool = False) -> KeptHold:
         """Keep a hold alive from here on; with `now`, extend it at once."""
         if now and not self._extend(hold):
-            return
+            return hold
         ttl = hold.ttl
         hold.due = self._loop.time() + ttl / 3
         group = self._groups.get(ttl)
@@ -75,6 +75,7 @@ class KeepAlive:
             group = self._groups[ttl] = {}
             self._timers[ttl] = self._loop.call_at(hold.due, self._extend_due, ttl)
         group[hold] = None
+        return hold
 
     def discard(self, hold: KeptHold) -> None:
         """Stop: the hold is being settled, or is left to somebody else."""

@@ -10,6 +10,7 @@ from typing import Final, Self
 from earmark.client.core import Core
 from earmark.client.failures import describe
 from earmark.client.holds import Hold
+from earmark.client.keepalive import KeptHold
 from earmark.client.settlement import HoldState, begin
 from earmark.client.values import Notice, state_text
 from earmark.errors import EarmarkError, Reason, error
@@ -55,7 +56,7 @@ class ReservedHold(Hold):
     async def __aenter__(self) -> Self:
         self._state = begin(self._state)
         core = self._core = self._start()
-        call = core.session.submit(self._message, timeout=self._timeout + self._wait, wait=self._wait)
+        call = core.session.submit(self._message, self._timeout + self._wait, self._wait)
         try:
             reply = await call
         except BaseException:
@@ -69,7 +70,8 @@ class ReservedHold(Hold):
         notices = getattr(reply, "notices", None)
         if notices:
             self._notices = tuple(Notice.of(notice) for notice in notices)
-        self._keep(core, self._ttl, call.sent_at)
+        if self._keep_alive:
+            self._kept = core.keep_alive.add(KeptHold(self._reservation_id, self._ttl, call.sent_at))
         self._state = _OPEN
         return self
 
@@ -113,10 +115,12 @@ class ResumedHold(Hold):
         self._reserved_micros = reservation.reserved_micros
         if reservation.state in (_COMMITTED, _RELEASED):
             raise _not_active(reservation)
-        if reservation.state == _ACTIVE:  # An expired one can still be committed late, but not kept alive.
+        # An expired one can still be committed late, but not kept alive.
+        if reservation.state == _ACTIVE and self._keep_alive:
             created = reservation.create_time.ToDatetime(tzinfo=UTC)
             age = max((datetime.now(UTC) - created).total_seconds(), 0.0)
-            self._keep(core, self._ttl, asyncio.get_running_loop().time() - age, now=True)
+            born = asyncio.get_running_loop().time() - age
+            self._kept = core.keep_alive.add(KeptHold(self._reservation_id, self._ttl, born), now=True)
         self._state = _OPEN
         return self
 
