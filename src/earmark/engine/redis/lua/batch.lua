@@ -142,16 +142,21 @@ local function write_accounts()
   end
 end
 
+-- Records, and when they are looked at again: an open one at its end; an ended one moves to the second era, in which it
+-- may go when its replay window is over. Scores are passed as numbers: Redis reads them exactly, and faster than digits.
 local function write_records()
-  local fields, n = {}, 0
+  local fields, scores, n, retire = {}, {}, 0, RETIRE_ERA + now + replay_window
   for digest, id in pairs(dirty_records) do
     if not broken[id] then
-      fields[n + 1], fields[n + 2] = digest, pack(records[digest])
+      local record = records[digest]
+      fields[n + 1], fields[n + 2] = digest, pack(record)
+      scores[n + 1], scores[n + 2] = record[R_STATE] == ACTIVE and record[R_EXPIRE] or retire, HOLD_MEMBER .. digest
       n = n + 2
     end
   end
   for i = 1, n, 2000 do
     call('HSET', RESERVATIONS, unpack(fields, i, min(i + 1999, n)))
+    call('ZADD', DEADLINES, unpack(scores, i, min(i + 1999, n)))
   end
 end
 
@@ -177,9 +182,8 @@ end
 
 local function write_deadlines()
   local set, gone, n = {}, {}, 0
-  local any_broken = next(broken) ~= nil
   for member, score in pairs(deadlines) do
-    if not (any_broken and broken[owner_of(member)]) then
+    if not broken[account_of_member(member)] then
       if score then
         set[n + 1], set[n + 2] = score, member
         n = n + 2

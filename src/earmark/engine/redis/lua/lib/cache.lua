@@ -17,7 +17,7 @@ local records -- digest -> record, or false: not in Redis
 local starts -- of windows, as the fields of counters end with them
 local counters -- field -> counter, or false: not in Redis
 local dirty_records, dirty_counters -- digest or field -> account id
-local deadlines -- member -> score, or false: it goes
+local deadlines -- of grants and counters: member -> score, or false: it goes
 local entries -- stream records in order
 local broken -- account id -> message
 
@@ -79,6 +79,7 @@ local function prefetch(key, fields, cache, wrap)
   end
 end
 
+-- The deadline of a record is written with it.
 local function put_record(account, digest, record)
   records[digest] = record
   dirty_records[digest] = account.id
@@ -86,11 +87,6 @@ end
 
 local function set_deadline(member, score)
   deadlines[member] = score
-end
-
--- The record's member moves to the second era: it may go when its replay window is over.
-local function retire_later(digest)
-  set_deadline(HOLD_MEMBER .. digest, RETIRE_ERA + now + replay_window)
 end
 
 local function grant_member(account, number)

@@ -12,7 +12,6 @@ local function expire_hold(account, digest, record)
   emit_ending(account, K_EXPIRED_HOLD, at, 0, {}, '', digest, record, 0)
   emit_caused(account, caused, at)
   put_record(account, digest, record)
-  retire_later(digest)
   changed(account)
 end
 
@@ -38,15 +37,6 @@ end
 -- The account of a grant's or a counter's member: up to the first NUL.
 local function account_of_member(member)
   return string.sub(member, 2, string.find(member, '\0', 2, true) - 1)
-end
-
--- The id of the account whose deadline a member is; nil for a hold without a record.
-local function owner_of(member)
-  if string.sub(member, 1, 1) ~= HOLD_MEMBER then
-    return account_of_member(member)
-  end
-  local record = records[string.sub(member, 2)]
-  return record and record[R_ACCOUNT] or nil
 end
 
 local function settle_due(member, score)
@@ -95,7 +85,8 @@ local function settle_due_events()
     local member = due[2 * i - 1]
     local fine, message = pcall(settle_due, member, tonumber(due[2 * i]))
     if not fine then
-      broken[owner_of(member)] = tostring(message)
+      local record = records[string.sub(member, 2)]
+      broken[record and record[R_ACCOUNT] or account_of_member(member)] = tostring(message)
     end
   end
   return #due / 2 > DUE_LIMIT

@@ -28,7 +28,6 @@ local function end_committed(account, digest, record, charged, uncollected, allo
   doc[A_CHARGED] = doc[A_CHARGED] + charged
   emit_ending(account, K_CHARGE, now, charged, allocations, settlement, digest, record, counted)
   put_record(account, digest, record)
-  retire_later(digest)
   changed(account)
 end
 

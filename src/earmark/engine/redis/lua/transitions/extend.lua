@@ -9,7 +9,6 @@ local function move_expiry(account, digest, record, at)
     return false
   end
   record[R_EXPIRE] = at
-  set_deadline(HOLD_MEMBER .. digest, at)
   put_record(account, digest, record)
   return true
 end

@@ -7,7 +7,7 @@ partition_transitions[32] = function(op)
   local count = 0
   for i = 1, #members do
     local digest = string.sub(members[i], 2)
-    if deadlines[members[i]] == nil then -- settled again by this very call, it stays for another window
+    if not dirty_records[digest] then -- settled again by this very call, it stays for another window
       local record = record_of(digest)
       if record and record[R_SEQ] > flushed then
         break -- in order of settling: those behind it are not in SQL either

@@ -14,7 +14,6 @@ transitions[4] = function(account, op)
     record[R_STATE], record[R_SETTLE] = RELEASED, now
     leave_queue(account, digest)
     put_record(account, digest, record)
-    retire_later(digest)
     return done(account, digest, record, false)
   end
   local state = record[R_STATE]
@@ -36,7 +35,6 @@ transitions[4] = function(account, op)
   emit_ending(account, K_RELEASE, now, 0, {}, settlement, digest, record, 0)
   emit_caused(account, caused, now)
   put_record(account, digest, record)
-  retire_later(digest)
   changed(account)
   return done_for_good(account, digest, record, false)
 end

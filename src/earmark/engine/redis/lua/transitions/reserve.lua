@@ -127,7 +127,6 @@ transitions[1] = function(account, op)
     count_new(account, limits, windows, taken + unfunded, false)
   end
   put_record(account, digest, record)
-  set_deadline(HOLD_MEMBER .. digest, record[R_EXPIRE])
   changed(account)
   return done(account, digest, record, false, would_refuse)
 end

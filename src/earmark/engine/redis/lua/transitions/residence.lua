@@ -115,7 +115,6 @@ transitions[12] = function(account, op)
     return refused(STALE, retire_generation, flushed)
   end
   put_record(account, digest, record)
-  retire_later(digest)
   return applied(account, true)
 end
 
@@ -178,7 +177,6 @@ local function attach_hold(account, digest, record)
     count_kept(account, record[R_WINDOWS], total + record[R_UNCOLLECTED])
   end
   put_record(account, digest, record)
-  set_deadline(HOLD_MEMBER .. digest, record[R_EXPIRE])
 end
 
 transitions[15] = function(account, op)
@@ -206,7 +204,6 @@ transitions[15] = function(account, op)
     local digest, record = restored_record(id, ended[i])
     is_ended[digest] = true
     put_record(account, digest, record)
-    retire_later(digest)
   end
   for i = 1, #holds do
     local digest = holds[i]
