@@ -157,7 +157,8 @@ class SessionCall:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error)
 
-    def __await__(self) -> Generator[asyncio.Future[Reply], None, Reply]:
+    def answer(self) -> asyncio.Future[Reply]:
+        """Return a future of the reply or the error, for one waiter: cancelling it does not touch the call."""
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         if self.reply is not None:
             waiter.set_result(self.reply)
@@ -170,7 +171,10 @@ class SessionCall:
             self._more_waiters = [waiter]
         else:
             self._more_waiters.append(waiter)
-        return waiter.__await__()
+        return waiter
+
+    def __await__(self) -> Generator[asyncio.Future[Reply], None, Reply]:
+        return self.answer().__await__()
 
 
 def frame_part(call: pb.SessionCall) -> bytes:

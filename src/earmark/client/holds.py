@@ -284,7 +284,7 @@ class Hold(Owner, ABC):
             await self._linger(call, exc)
             return
         try:
-            await call
+            await call.answer()
         except asyncio.CancelledError:
             self._orphaned = True
             raise

@@ -58,7 +58,7 @@ class ReservedHold(Hold):
         core = self._core = self._start()
         call = core.session.submit(self._message, self._timeout + self._wait, self._wait)
         try:
-            reply = await call
+            reply = await call.answer()
         except BaseException:
             core.give_up_reserve(call, self._message.reserve)
             raise
