@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
@@ -30,10 +31,12 @@ ContentDigest = NewType("ContentDigest", str)
 
 _ID_VERSION = b"\x01"
 _DIGEST_BYTES = 16
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    # As `base64.urlsafe_b64encode`, without its two calls in between: it runs three times for each reservation.
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def reservation_digest(account_id: str, request_id: str) -> ReservationDigest:
