@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -326,8 +327,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark; 0 if every total is exact."""
     options = arguments()
-    # For the client's processes, as the client's README advises busy workers; the sidecar sees to itself.
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
+    # The switches that it sets for the sidecar serve the client's processes too, as its README advises busy workers.
+    import_module("earmark.cli")
     run = os.urandom(4).hex()
     accounts = [f"bench-{run}-{number}" for number in range(options.accounts)]
     modes = ("session", "unary") if options.mode == "both" else (options.mode,)

@@ -69,26 +69,8 @@ __all__ = [
     "UnsettledCommits",
 ]
 
-_CLIENT = frozenset(
-    {
-        "AsyncClient",
-        "CallTimedOut",
-        "Client",
-        "ClientClosed",
-        "Estimate",
-        "Hold",
-        "HoldStateError",
-        "Item",
-        "OveragePolicy",
-        "Receipt",
-        "ThreadHold",
-        "UnsettledCommit",
-        "UnsettledCommits",
-    }
-)
-
 
 def __getattr__(name: str) -> object:
-    if name in _CLIENT:
+    if name in __all__:  # What is not here already is the client's.
         return getattr(import_module("earmark.client"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from earmark.engine.operations import LoadAccount
 from earmark.engine.redis.store import Admission, RedisStore, StoreOptions
 
-__all__ = ["open_test_store"]
+__all__ = ["ONE_GRANT", "open_test_store"]
+
+ONE_GRANT = LoadAccount(
+    account_id="acme",
+    generation=0,
+    entry_number=1,
+    charged=0,
+    granted=1_000,
+    expired=0,
+    voided=0,
+    debt=0,
+    suspended=False,
+    enforcement=1,
+    overdraft_limit=0,
+    admin_seq=1,
+    members=(),
+    grants=(1, 1, 100, 0, 0, 1_000, 0),
+)
+"""Loads `acme`, with 1,000 microcredits that never expire."""
 
 
 async def open_test_store(url: str, *, partitions: int = 1, options: StoreOptions | None = None) -> RedisStore:

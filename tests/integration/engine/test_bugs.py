@@ -5,27 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from earmark.engine.operations import LoadAccount, Operation, Reserve
+from earmark.engine.operations import Operation, Reserve
 from earmark.engine.redis.packed import decode_account
 from earmark.engine.results import Bug, Done
-from tests.support.partition import open_test_store
+from tests.support.partition import ONE_GRANT, open_test_store
 
-SOUND = LoadAccount(
-    account_id="sound",
-    generation=0,
-    entry_number=1,
-    charged=0,
-    granted=1_000,
-    expired=0,
-    voided=0,
-    debt=0,
-    suspended=False,
-    enforcement=1,
-    overdraft_limit=0,
-    admin_seq=1,
-    members=(),
-    grants=(1, 1, 100, 0, 0, 1_000, 0),
-)
+SOUND = replace(ONE_GRANT, account_id="sound")
 
 
 def reserve(account_id: str, digest: str, amount: int) -> Reserve:

@@ -20,7 +20,6 @@ from earmark.engine.operations import (
     Counter,
     Evict,
     LimitClaim,
-    LoadAccount,
     Operation,
     RebuildAccount,
     Release,
@@ -29,26 +28,10 @@ from earmark.engine.operations import (
 from earmark.engine.redis.packed import PackedCounter, counter_field, decode_account, decode_counter, decode_reservation
 from earmark.engine.redis.store import RedisStore
 from earmark.engine.results import Applied, Done, RefusalCode, Refused, Result
-from tests.support.partition import open_test_store
+from tests.support.partition import ONE_GRANT, open_test_store
 
 HOUR = 3_600_000_000
 KEY = "hourly:0:account:"
-EMPTY = LoadAccount(
-    account_id="acme",
-    generation=0,
-    entry_number=1,
-    charged=0,
-    granted=1_000,
-    expired=0,
-    voided=0,
-    debt=0,
-    suspended=False,
-    enforcement=1,
-    overdraft_limit=0,
-    admin_seq=1,
-    members=(),
-    grants=(1, 1, 100, 0, 0, 1_000, 0),
-)
 
 
 class Rig:
@@ -115,7 +98,7 @@ class Rig:
 async def rig(redis_url: str) -> AsyncIterator[Rig]:
     store = await open_test_store(redis_url)
     rig = Rig(store)
-    await rig.do(EMPTY)
+    await rig.do(ONE_GRANT)
     yield rig
     await store.close()
 
@@ -180,7 +163,7 @@ async def test_a_counter_that_an_eviction_left_behind_means_nothing(rig: Rig) ->
     await rig.commit("r")
     generation = await rig.evict()
     assert await rig.size() == 1
-    await rig.do(replace(EMPTY, generation=generation))
+    await rig.do(replace(ONE_GRANT, generation=generation))
     assert isinstance(await rig.do(rig.reserving("again", 90, claim)), Done)
     counter = await rig.field(now - HOUR)
     assert counter is not None
@@ -197,7 +180,7 @@ async def test_a_load_brings_the_counters_of_windows_that_have_not_ended(rig: Ri
     now = rig.store.now()
     generation = await rig.evict()
     counters = (Counter(KEY, 0, now, 50), Counter(KEY, now - HOUR, now + HOUR, 95))
-    await rig.do(replace(EMPTY, generation=generation, counters=counters))
+    await rig.do(replace(ONE_GRANT, generation=generation, counters=counters))
     assert await rig.size() == 1
     refused = await rig.do(rig.reserving("r", 10, rig.claim(start=now - HOUR, end=now + HOUR)))
     assert refused == Refused(RefusalCode.LIMIT_EXCEEDED, (100, 95, 10, now + HOUR), KEY)
@@ -207,7 +190,7 @@ async def test_a_rebuilt_account_counts_what_its_holds_hold(rig: Rig) -> None:
     claim = rig.claim()
     await rig.do(rig.reserving("kept", 30, claim))
     await rig.do(rig.reserving("gone", 20, claim))
-    load = replace(EMPTY, counters=(Counter(KEY, 0, FOREVER, 40),))
+    load = replace(ONE_GRANT, counters=(Counter(KEY, 0, FOREVER, 40),))
     await rig.do(RebuildAccount("acme", load, (reservation_digest("acme", "kept"),), ()))
     counter = await rig.field(0)
     assert counter is not None

@@ -30,4 +30,4 @@ def test_grpc_is_imported_by_neither_the_package_nor_the_command_line():
 def test_every_public_name_is_there():
     for name in earmark.__all__:
         assert getattr(earmark, name) is not None
-    assert not hasattr(earmark, "Servitude")
+    assert not hasattr(earmark, "no_such_name")

@@ -12,7 +12,15 @@ from earmark.ledger.flush.plan import FlushPlan
 from earmark.ledger.flush.rows import EPOCH, SEQ, allocation_rows, entry_rows
 from earmark.ledger.models import Conflict
 
-__all__ = ["CONFIGURATION", "breathe", "breathing", "configuration", "contradiction", "first_difference"]
+__all__ = [
+    "CONFIGURATION",
+    "ROWS_A_BREATH",
+    "breathe",
+    "breathing",
+    "configuration",
+    "contradiction",
+    "first_difference",
+]
 
 CONFIGURATION = (
     "suspended",
@@ -29,7 +37,8 @@ CONFIGURATION = (
 T = TypeVar("T")
 
 _BREATH_SECONDS = 0.00005
-_ROWS_A_BREATH = 64
+ROWS_A_BREATH = 64
+"""About a millisecond."""
 
 
 def breathe() -> None:
@@ -41,7 +50,7 @@ def breathing(rows: Iterable[T]) -> Iterator[T]:
     """Yield the rows, and let the event loop have the interpreter about every millisecond."""
     for count, row in enumerate(rows, 1):
         yield row
-        if count % _ROWS_A_BREATH == 0:
+        if count % ROWS_A_BREATH == 0:
             breathe()
 
 

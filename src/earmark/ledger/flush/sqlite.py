@@ -20,6 +20,7 @@ from earmark.ledger.flush.plan import FlushPlan, Standing, account_ids_of, plan_
 from earmark.ledger.flush.rows import ALLOCATION_COLUMNS, ENTRY_COLUMNS, allocation_rows, entry_rows
 from earmark.ledger.flush.shared import (
     CONFIGURATION,
+    ROWS_A_BREATH,
     breathe,
     breathing,
     configuration,
@@ -94,9 +95,6 @@ _DELIVER = f"""
     ON CONFLICT (notification_key, position) DO NOTHING
 """  # noqa: S608  constant names
 
-# About a millisecond. Their rows are made as lists, so that the driver runs no Python between two of them.
-_ENTRIES_A_BREATH = 64
-
 
 class _NothingWrittenError(Exception):
     """Rolls the transaction back with an answer."""
@@ -154,10 +152,11 @@ def _flush(
         if difference is not None:
             raise _NothingWrittenError(difference)
     usage = UsageDeltas()
-    # Account by account, each by its numbers: rows that follow each other meet the same pages of the indexes.
+    # Account by account, each by its numbers: rows that follow each other meet the same pages of the indexes. As lists,
+    # so that the driver runs no Python between two of them.
     entries = sorted(plan.entries, key=itemgetter(0))
-    for start in range(0, len(entries), _ENTRIES_A_BREATH):
-        some = entries[start : start + _ENTRIES_A_BREATH]
+    for start in range(0, len(entries), ROWS_A_BREATH):
+        some = entries[start : start + ROWS_A_BREATH]
         driver.executemany(_INSERT_ENTRIES, list(usage.counting(some, entry_rows(partition, some))))
         driver.executemany(_INSERT_ALLOCATIONS, list(allocation_rows(some)))
         breathe()
