@@ -329,7 +329,8 @@ def _set_policy(store: RedisStore, catalog: Catalog) -> None:
 async def _wait_admitted(recovery: Recovery) -> None:
     """Wait for the partitions, but not for ever: after a while the server starts, and says RECOVERING."""
     try:
-        await asyncio.wait_for(recovery.wait_admitted(), _ADMISSION_PATIENCE_SECONDS)
+        async with asyncio.timeout(_ADMISSION_PATIENCE_SECONDS):
+            await recovery.wait_admitted()
     except TimeoutError:
         _log.warning("some partitions are still being recovered; serving without them meanwhile")
     except StoreMismatchError as failure:

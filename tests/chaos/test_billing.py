@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -223,8 +222,7 @@ async def _live_and_die(
     work = asyncio.gather(move(), *(customer.live() for customer in customers))
     deaths = 0
     while deaths < _KILLS:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(work), dice.uniform(0.05, 0.5))
+        if (await asyncio.wait((work,), timeout=dice.uniform(0.05, 0.5)))[0]:
             break
         deaths += 1
         if victim == "sidecar":
@@ -233,7 +231,8 @@ async def _live_and_die(
         else:
             server.kill_engine()
             await wait_until(lambda: server.engine_pid is not None)
-    await asyncio.wait_for(work, 90)
+    async with asyncio.timeout(90):
+        await work
     assert deaths > 1, "it was over before anything died"
     request = admin.MoveClockRequest()
     request.by.FromTimedelta(timedelta(days=40))

@@ -112,7 +112,8 @@ async def test_dies_between_the_transaction_and_the_confirmation(stack: Stack, m
     hook = Hook(stack, monkeypatch)
     hook.after.clear()
     async with running(flusher_of(stack, "dies")):
-        await asyncio.wait_for(hook.written.wait(), 10)
+        async with asyncio.timeout(10):
+            await hook.written.wait()
     partition = stack.engine.partition_of("acme")
     meta = await stack.store.read_meta(partition)
     assert meta is not None
@@ -138,7 +139,8 @@ async def test_stalls_with_entries_in_hand_and_is_refused(stack: Stack, monkeypa
         hook = Hook(stack, patch)
         hook.before.clear()
         stall = asyncio.create_task(stalled.run())
-        await asyncio.wait_for(hook.arrived.wait(), 10)
+        async with asyncio.timeout(10):
+            await hook.arrived.wait()
     # Nor does it renew its lease: as far as Redis knows, it is gone.
     monkeypatch.setattr(stalled._leases, "_renew", lambda _: asyncio.sleep(0))
     async with running(flusher_of(stack, "next")):
@@ -185,7 +187,8 @@ async def test_killed_again_and_again_in_processes_of_their_own(tmp_path: Path, 
                 stdout=asyncio.subprocess.PIPE,
             )
             assert process.stdout is not None
-            assert await asyncio.wait_for(process.stdout.readline(), 30) == b"running\n"
+            async with asyncio.timeout(30):
+                assert await process.stdout.readline() == b"running\n"
             for number in range(start + 1, start + 41):
                 await charge(stack, "acme", number, number)
                 await charge(stack, "other", number, number)

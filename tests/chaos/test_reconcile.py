@@ -66,7 +66,8 @@ async def test_redis_is_killed_in_the_middle_of_traffic(tmp_path: Path, database
             await settled_or_done(stack, target, work)
             await stack.kill_redis()
             await stack.start_redis()
-        await asyncio.wait_for(work, 60)
+        async with asyncio.timeout(60):
+            await work
         assert not (await reconcile(stack.store, stack.ledger)).drift
         await jobs.stop()
         report = await reconcile(stack.store, stack.ledger)

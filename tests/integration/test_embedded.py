@@ -105,7 +105,8 @@ async def test_what_was_acknowledged_survives_its_death(data_dir: Path) -> None:
                 await redis.set("acknowledged", "1")
                 run_id = (await redis.info("server"))["run_id"]
             os.kill(first, signal.SIGKILL)
-            await asyncio.wait_for(engine.wait(), 10)
+            async with asyncio.timeout(10):
+                await engine.wait()
             assert not engine.running
             assert engine.pid is None
 
@@ -170,7 +171,8 @@ async def test_the_death_of_an_adopted_engine_is_noticed(
     with lock_data_dir(data_dir):
         async with EmbeddedEngine(data_dir, maxmemory=MEMORY) as engine:
             os.kill(pid, signal.SIGKILL)
-            await asyncio.wait_for(engine.wait(), 10)
+            async with asyncio.timeout(10):
+                await engine.wait()
             await engine.start()
             assert not engine.adopted
 

@@ -91,7 +91,8 @@ class EngineProcess:
     async def wait(self, seconds: float) -> bool:
         """Wait for the end; False if it does not come in time."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.ended.wait()
         return self.ended.is_set()
 
     async def end(self, number: signal.Signals, seconds: float) -> bool:

@@ -123,7 +123,8 @@ class Changes:
                         last = answer.balance.version
                         yield answer.balance
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(event.wait(), _REFRESH_SECONDS)
+                    async with asyncio.timeout(_REFRESH_SECONDS):
+                        await event.wait()
         finally:
             watchers = self._watchers[account_id]
             watchers.discard(event)

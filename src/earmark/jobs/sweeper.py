@@ -87,9 +87,9 @@ class Sweeper:
         limit = self._options.retire_limit
         while True:
             begun = monotonic()
-            sent = self._store.execute(partition, [RetireReservations(limit)])
             try:
-                reply = await asyncio.wait_for(sent, self._options.answer_seconds)
+                async with asyncio.timeout(self._options.answer_seconds):
+                    reply = await self._store.execute(partition, [RetireReservations(limit)])
             except TimeoutError:
                 return
             self._now = max(self._now, reply.now)

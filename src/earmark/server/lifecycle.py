@@ -186,7 +186,8 @@ class SidecarServer:
         await self._health.enter_graceful_shutdown()
         _log.info("draining", sessions=self.admission.sessions, calls=self.admission.calls)
         try:
-            await asyncio.wait_for(self.admission.drained(self._now), timeout_micros / 1e6)
+            async with asyncio.timeout(timeout_micros / 1e6):
+                await self.admission.drained(self._now)
         except TimeoutError:
             _log.warning("drain timed out", sessions=self.admission.sessions, calls=self.admission.calls)
             return False

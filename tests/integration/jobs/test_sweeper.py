@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
 
 from earmark.domain.ids import content_digest, reservation_digest
 from earmark.domain.states import EntryKind, GrantKind, ReservationState
-from earmark.engine.operations import ReadBalance
+from earmark.engine.operations import AnyOperation, ReadBalance, RetireReservations
 from earmark.engine.redis.packed import PackedReservation, decode_reservation
-from earmark.engine.results import BalanceRead, Done, RefusalCode, Refused
+from earmark.engine.results import BalanceRead, BatchReply, Done, RefusalCode, Refused
+from earmark.errors import EarmarkError
 from earmark.jobs.eviction import EvictorOptions
 from earmark.jobs.flusher import FlusherOptions
 from earmark.jobs.memory import MemoryOptions
@@ -31,6 +35,7 @@ OPTIONS = JobsOptions(
 )
 WINDOW = 3_600_000_000
 CONTENT = content_digest(b"content")
+OnReply: TypeAlias = Callable[[BatchReply | EarmarkError], None]
 
 
 @contextlib.asynccontextmanager
@@ -101,6 +106,25 @@ async def test_more_than_one_script_settles_are_all_swept(stack: Stack, metrics:
 
         await wait_until(none_open, seconds=5)
     assert (await stack.balance("acme")).available == 1000 * CREDIT
+
+
+async def test_cancelling_together_with_an_answer_ends_the_sweeper(
+    stack: Stack, metrics: JobMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = stack.store.send
+
+    def cancel_on_answer(partition: int, operations: Sequence[AnyOperation], on_reply: OnReply) -> None:
+        def answered(reply: BatchReply | EarmarkError) -> None:
+            on_reply(reply)
+            if isinstance(operations[0], RetireReservations):
+                task.cancel()
+
+        send(partition, operations, answered)
+
+    monkeypatch.setattr(stack.store, "send", cancel_on_answer)
+    task = asyncio.create_task(Sweeper(stack.store, stack.engine, stack.ledger, "sweeper", metrics).run())
+    assert task in (await asyncio.wait((task,), timeout=5))[0], "a cancelled sweeper goes on"
+    assert task.cancelled()
 
 
 async def test_ended_records_go_after_their_window_and_never_before_they_are_flushed(
