@@ -225,11 +225,17 @@ class Bank:
         """Reserve and commit in one step; the options are those of `charging`."""
         return await self.do(self.charging(request_id, amount, **options))
 
+    def committing(
+        self, request_id: str, actual: int = ABSENT, policy: OveragePolicy = OveragePolicy.ALLOW_IF_AVAILABLE
+    ) -> Commit:
+        """Make a Commit of the reservation of a request."""
+        return Commit(self.account_id, self.digest(request_id), actual, policy, '{"m":"done"}')
+
     async def commit(
         self, request_id: str, actual: int = ABSENT, policy: OveragePolicy = OveragePolicy.ALLOW_IF_AVAILABLE
     ) -> Result:
         """Commit the reservation of a request."""
-        return await self.do(Commit(self.account_id, self.digest(request_id), actual, policy, '{"m":"done"}'))
+        return await self.do(self.committing(request_id, actual, policy))
 
     async def release(self, request_id: str, tombstone: int = ABSENT) -> Result:
         """Release the reservation of a request."""

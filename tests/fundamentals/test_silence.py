@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from earmark.domain.limits import FOREVER
 from earmark.domain.states import Enforcement, EntryKind, ReservationState
-from earmark.engine.operations import LimitClaim
-from earmark.engine.results import RefusalCode
+from earmark.engine.operations import LimitClaim, RetireReservations
+from earmark.engine.results import RefusalCode, Swept
 from tests.fundamentals.bank import HOUR, MINUTE, SECOND, Bank, done, refusal
 
 
@@ -75,6 +75,19 @@ async def test_a_late_commit_that_charges_is_recorded_as_late(bank: Bank) -> Non
 
 async def test_it_goes_after_its_replay_window_without_waiting_for_sql(bank: Bank) -> None:
     await bank.charge("view-1", 0, silent=True)
+    await bank.pass_time(HOUR)
+    assert await bank.retire() == 1
+
+
+async def test_a_late_commit_keeps_it_for_another_window_also_in_the_call_that_retires(bank: Bank) -> None:
+    await bank.reserve("view-1", 0, silent=True, ttl=SECOND)
+    await bank.pass_time(MINUTE)
+    assert (await bank.reservation("view-1")).state == ReservationState.EXPIRED
+    await bank.pass_time(HOUR)
+    late, retired = await bank.send(bank.committing("view-1"), RetireReservations(1000))
+    assert done(late).reservation.late
+    assert retired == Swept(0)
+    assert done(await bank.commit("view-1")).replayed
     await bank.pass_time(HOUR)
     assert await bank.retire() == 1
 
