@@ -1,8 +1,9 @@
 """A closed loop of reserve + commit pairs, over `Session` and over unary RPCs, by number of workers.
 
-Each worker reserves, waits for the answer, commits, waits for the answer, and begins again. The client runs in
-processes of its own; the sidecar is `earmark serve` with its flusher at work. In the end every account's total is
-compared with what the workers counted, and Redis with SQL.
+Each worker reserves, waits for the answer, commits, waits for the answer, and begins again: over a bare `Session`
+stream (session), over `Session` through the Python client (client), and with an RPC each (unary). The load runs in
+processes of its own (`load.py`); the sidecar is `earmark serve` with its flusher at work. In the end every account's
+total is compared with what the workers counted, and Redis with SQL.
 """
 
 from __future__ import annotations
@@ -15,18 +16,13 @@ import os
 import sys
 import tempfile
 import time
-from array import array
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import grpc
-import uvloop
-from google.protobuf.message import Message
+from load import CHARGED_MICROS, MODES, Load, run_load
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,43 +31,11 @@ from sidecar import Sidecar, sidecar
 from earmark import AsyncClient, EarmarkError
 from earmark.credits import format_credits, to_credits
 from earmark.testing import ServerDidNotStart
-from earmark.v1 import metering_service_pb2 as pb
-from earmark.v1.metering_service_pb2_grpc import MeteringServiceStub
 
-RESERVED_MICROS = 50_000
-CHARGED_MICROS = 38_000
 GRANT_MICROS = 10**12
 WARM_UP_SECONDS = 0.7
-OPERATION = "image.generate"
-REPEATABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 console = Console() if sys.stdout.isatty() else Console(width=130)
-
-
-@dataclass(frozen=True)
-class Load:
-    """What one client process does."""
-
-    address: str
-    mode: str
-    workers: int
-    accounts: tuple[str, ...]
-    start: float
-    """When measuring starts, on the monotonic clock of the machine."""
-    end: float
-
-
-@dataclass
-class Outcome:
-    """What one client process counted."""
-
-    measured_pairs: int
-    cpu_seconds: float
-    reserve_seconds: array[float]
-    commit_seconds: array[float]
-    pairs_of_account: Counter[str]
-    repeats: int = 0
-    """Unary calls that were repeated for want of a definitive answer; `AsyncClient` repeats without counting."""
 
 
 @dataclass(frozen=True)
@@ -87,100 +51,6 @@ class Row:
     server_cpu_us: float | None
     engine_cpu_us: float | None
     repeats: int
-
-
-# The load, in a process of its own
-
-
-Pair = Callable[[str], Awaitable[tuple[float, float]]]
-
-
-def run_load(load: Load) -> Outcome:
-    """Drive the sidecar until the end of the load."""
-    return uvloop.run(_drive(load))
-
-
-async def _drive(load: Load) -> Outcome:
-    outcome = Outcome(0, 0.0, array("d"), array("d"), Counter())
-    match load.mode:
-        case "session":
-            async with AsyncClient(load.address, max_in_flight=max(1024, load.workers)) as client:
-                await _drive_workers(load, outcome, _session_pair(client))
-        case "unary":
-            async with grpc.aio.insecure_channel(load.address) as channel:
-                stub = MeteringServiceStub(channel)  # type: ignore[no-untyped-call]
-                await _drive_workers(load, outcome, _unary_pair(stub, outcome))
-        case unknown:
-            raise ValueError(unknown)
-    return outcome
-
-
-async def _drive_workers(load: Load, outcome: Outcome, pair: Pair) -> None:
-    cpu: list[float] = []
-    loop = asyncio.get_running_loop()
-    now = time.monotonic()
-    for moment in (load.start, load.end):
-        loop.call_later(moment - now, lambda: cpu.append(time.process_time()))
-
-    async def work(number: int) -> None:
-        turn = number
-        while (began := time.monotonic()) < load.end:
-            account = load.accounts[turn % len(load.accounts)]
-            turn += load.workers
-            reserve_seconds, commit_seconds = await pair(account)
-            outcome.pairs_of_account[account] += 1
-            if began >= load.start and time.monotonic() <= load.end:
-                outcome.measured_pairs += 1
-                outcome.reserve_seconds.append(reserve_seconds)
-                outcome.commit_seconds.append(commit_seconds)
-
-    await asyncio.gather(*(work(number) for number in range(load.workers)))
-    await asyncio.sleep(max(load.end - time.monotonic(), 0) + 0.01)
-    outcome.cpu_seconds = cpu[1] - cpu[0]
-
-
-def _session_pair(client: AsyncClient) -> Pair:
-    async def pair(account: str) -> tuple[float, float]:
-        t0 = time.perf_counter()
-        async with client.reserve(account, amount="0.05", operation=OPERATION) as hold:
-            t1 = time.perf_counter()
-            hold.commit(amount="0.038")
-        return t1 - t0, time.perf_counter() - t1
-
-    return pair
-
-
-def _unary_pair(stub: MeteringServiceStub, outcome: Outcome) -> Pair:
-    prefix, number = os.urandom(8).hex(), 0
-
-    async def call(method: Any, request: Message) -> Any:
-        """Call until the answer is definitive: the rule for every client."""
-        while True:
-            try:
-                return await method(request, timeout=10)
-            except grpc.aio.AioRpcError as failure:
-                if failure.code() not in REPEATABLE:
-                    raise
-                outcome.repeats += 1
-                await asyncio.sleep(0.02)
-
-    async def pair(account: str) -> tuple[float, float]:
-        nonlocal number
-        number += 1
-        reserve = pb.ReserveRequest(
-            account_id=account, request_id=f"{prefix}-{number}", amount_micros=RESERVED_MICROS, operation=OPERATION
-        )
-        t0 = time.perf_counter()
-        reserved = await call(stub.Reserve, reserve)
-        t1 = time.perf_counter()
-        commit = pb.CommitRequest(reservation_id=reserved.reservation.reservation_id, amount_micros=CHARGED_MICROS)
-        await call(stub.Commit, commit)
-        return t1 - t0, time.perf_counter() - t1
-
-    return pair
-
-
-# Around it
 
 
 def measure(
@@ -276,7 +146,7 @@ def show(rows: list[Row], *, visible_server: bool) -> None:
     console.print(table)
     repeats = sum(row.repeats for row in rows)
     if repeats:
-        console.print(f"{repeats} unary calls were repeated: the sidecar or its store could not answer in time")
+        console.print(f"{repeats} calls were repeated: the sidecar or its store could not answer in time")
     if not visible_server:
         console.print("CPU of server and engine: not visible for a sidecar that runs elsewhere")
 
@@ -294,7 +164,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="under a minute in all: 2 seconds a line")
     parser.add_argument("--seconds", type=float, help="measured seconds a line (default: 10; 2 with --quick)")
     parser.add_argument("--workers", default="1,16,64,256", help="numbers of workers, by commas (default: %(default)s)")
-    parser.add_argument("--mode", choices=("session", "unary", "both"), default="both", help="default: %(default)s")
+    parser.add_argument("--mode", default=",".join(MODES), help="ways to the sidecar, by commas (default: %(default)s)")
     parser.add_argument("--accounts", type=int, default=100, help="accounts that share the load (default: %(default)s)")
     parser.add_argument("--grants", type=int, default=1, help="grants of each account (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=1, help="client processes (default: %(default)s)")
@@ -317,6 +187,9 @@ def arguments() -> argparse.Namespace:
         options.workers = [int(number) for number in options.workers.split(",")]
     except ValueError:
         parser.error("--workers takes numbers, separated by commas")
+    options.modes = options.mode.split(",")
+    if not set(options.modes) <= set(MODES):
+        parser.error(f"--mode takes {', '.join(MODES)}, separated by commas")
     if min(options.workers) < 1 or options.accounts < 1 or not 1 <= options.grants <= 256 or options.processes < 1:
         parser.error("--workers, --accounts, --processes start at 1; --grants is 1 to 256")
     if options.address is not None and (options.data_dir is not None or options.unix):
@@ -331,13 +204,12 @@ def main() -> int:
     import_module("earmark.cli")
     run = os.urandom(4).hex()
     accounts = [f"bench-{run}-{number}" for number in range(options.accounts)]
-    modes = ("session", "unary") if options.mode == "both" else (options.mode,)
     listen = f"unix:{tempfile.gettempdir()}/earmark-bench-{run}.sock" if options.unix else None
     rows: list[Row] = []
     pairs: Counter[str] = Counter()
     with sidecar(options.address, options.data_dir, listen=listen, appendfsync=options.appendfsync) as target:
         asyncio.run(create_accounts(target.address, accounts, options.grants))
-        lines = [(mode, workers) for mode in modes for workers in options.workers]
+        lines = [(mode, workers) for mode in options.modes for workers in options.workers]
         for mode, workers in track(lines, "Measuring", console=console, transient=True):
             row, counted = measure(target, mode, workers, options.processes, options.seconds, accounts)
             rows.append(row)
