@@ -24,6 +24,7 @@ from earmark.embedded import (
     lock_data_dir,
     open_engine,
 )
+from earmark.embedded.binary import engine_environment
 from earmark.settings import AppendFsync
 from tests.support.waiting import wait_until
 
@@ -328,6 +329,34 @@ def test_an_engine_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match="older than release 7"):
         find_engine_binary()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the extra brings mimalloc for Linux only")
+async def test_an_engine_with_the_c_librarys_allocator_gets_mimalloc(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # the extra's
+    with lock_data_dir(data_dir):
+        async with EmbeddedEngine(data_dir, maxmemory=MEMORY) as engine:
+            assert "libmimalloc" in Path(f"/proc/{engine.pid}/maps").read_text()
+
+
+def test_one_with_jemalloc_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    engine = tmp_path / "valkey-server"
+    engine.write_text("#!/bin/sh\necho 'Valkey server v=8.1.0 sha=0:0 malloc=jemalloc-5.3.0 bits=64'\n")
+    engine.chmod(0o755)
+    assert engine_environment(engine) == dict(os.environ)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the extra brings mimalloc for Linux only")
+def test_what_is_loaded_before_everything_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = tmp_path / "valkey-server"
+    engine.write_text("#!/bin/sh\necho 'Valkey server v=8.1.0 sha=0:0 malloc=libc bits=64'\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("LD_PRELOAD", "/opt/agent.so")
+    library, agent = engine_environment(engine)["LD_PRELOAD"].split(":")
+    assert (Path(library).name, agent) == ("libmimalloc.so", "/opt/agent.so")
 
 
 async def test_the_shared_engine_of_the_tests_is_empty(redis_url: str) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from redis.exceptions import RedisError
 
-from earmark.embedded.binary import default_maxmemory, find_engine_binary
+from earmark.embedded.binary import default_maxmemory, engine_environment, find_engine_binary
 from earmark.embedded.directory import EngineDirectory, EngineError, engine_pid, lock_data_dir, try_lock
 from earmark.embedded.process import EngineProcess, ask, connect, pauses
 from earmark.settings import AppendFsync
@@ -226,6 +226,7 @@ class EmbeddedEngine:
                 stdout=output,
                 stderr=output,
                 cwd=directory.path,
+                env=engine_environment(self._binary),
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )
