@@ -6,15 +6,12 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
-from earmark.engine.engine import Engine
 from earmark.engine.operations import ConfirmFlush
-from earmark.engine.redis.store import RedisStore
 from earmark.jobs.eviction import EvictorOptions
 from earmark.jobs.metrics import JobMetrics
-from earmark.jobs.recovery import Recovery
 from earmark.jobs.runner import Jobs, JobsOptions
 from earmark.ledger import open_ledger
-from tests.support.stack import PATIENT
+from tests.support.stack import open_engine_of
 
 __all__ = ["evict_accounts"]
 
@@ -28,16 +25,7 @@ async def evict_accounts(redis_url: str, database_url: str) -> int:
         stack.push_async_callback(ledger.close)
         identity = await ledger.stores.read()
         assert identity is not None
-        store = RedisStore(redis_url, identity.store_id, identity.partitions)
-        await store.open()
-        stack.push_async_callback(store.close)
-        recovery = Recovery(store, ledger)
-        recovery.start()
-        stack.push_async_callback(recovery.close)
-        await recovery.wait_admitted()
-        engine = Engine(store, ledger.archive, PATIENT)
-        await engine.start()
-        stack.push_async_callback(engine.close)
+        store, _, engine = await stack.enter_async_context(open_engine_of(ledger, redis_url, identity))
         options = JobsOptions(background=False, evictor=EvictorOptions(idle_micros=-_DAY))
         jobs = Jobs(store, engine, ledger, options, JobMetrics(CollectorRegistry()))
         evicted = 0

@@ -22,10 +22,10 @@ from earmark.engine.results import BalanceRead, BalanceView, Done, Result
 from earmark.jobs.recovery import Recovery
 from earmark.ledger import open_ledger
 from earmark.ledger.database import Ledger
-from earmark.ledger.models import NewAccount, NewGrant, Written
+from earmark.ledger.models import NewAccount, NewGrant, StoreIdentity, Written
 from tests.support.waiting import wait_until
 
-__all__ = ["CONTENT", "CREDIT", "PATIENT", "Stack", "done", "open_stack", "reservation"]
+__all__ = ["CONTENT", "CREDIT", "PATIENT", "Stack", "done", "open_engine_of", "open_stack", "reservation"]
 
 CREDIT = 1_000_000
 CONTENT = ContentDigest("content")
@@ -160,7 +160,22 @@ async def open_stack(
         ledger = await open_ledger(database_url)
         stack.push_async_callback(ledger.close)
         identity = await ledger.stores.initialise(partitions, for_tests=True)
-        store = RedisStore(redis.url, identity.store_id, identity.partitions)
+        serving = open_engine_of(ledger, redis.url, identity, options, claims)
+        store, recovery, engine = await stack.enter_async_context(serving)
+        yield Stack(redis, ledger, store, recovery, engine)
+
+
+@contextlib.asynccontextmanager
+async def open_engine_of(
+    ledger: Ledger,
+    redis_url: str,
+    identity: StoreIdentity,
+    options: EngineOptions = PATIENT,
+    claims: Claims | None = None,
+) -> AsyncIterator[tuple[RedisStore, Recovery, Engine]]:
+    """Open what stands between a ledger and its Redis; all partitions serve. Close it at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = RedisStore(redis_url, identity.store_id, identity.partitions)
         await store.open()
         stack.push_async_callback(store.close)
         recovery = Recovery(store, ledger)
@@ -170,4 +185,4 @@ async def open_stack(
         engine = Engine(store, ledger.archive, options, claims)
         await engine.start()
         stack.push_async_callback(engine.close)
-        yield Stack(redis, ledger, store, recovery, engine)
+        yield store, recovery, engine
