@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from earmark.ledger.connections import Database, Query, Snapshot, lost_as_unavailable
+from earmark.ledger.threads import background_thread
 
 __all__ = ["PostgresDatabase", "postgres_engine"]
 
@@ -53,7 +53,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: URL) -> None:
         self._engine = postgres_engine(url)
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix="ledger-flush")
+        self.worker = background_thread("ledger-flush")
         """Where rows are packed for COPY, beside the event loop."""
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from earmark.ledger.connections import Database, Query, Snapshot, lost_as_unavailable
+from earmark.ledger.threads import background_thread
 
 __all__ = ["SqliteDatabase"]
 
@@ -32,7 +33,7 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL) -> None:
         self._write_engine = _engine(url, begin="BEGIN IMMEDIATE", connections=1)
         self._read_engine = _engine(url, begin="BEGIN", connections=_READERS)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
+        self._writer = background_thread("ledger-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-reader")
         self._locked_at = 0.0
         """When the writer last gave up because another process held the file."""
@@ -49,7 +50,7 @@ class SqliteDatabase(Database):
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """Keep one snapshot over several queries."""
         # A thread of its own: a long export must not keep the readers of the server waiting.
-        with ThreadPoolExecutor(1, thread_name_prefix="ledger-snapshot") as thread:
+        with background_thread("ledger-snapshot") as thread:
             connection = await self._run(thread, _open_snapshot, self._read_engine)
             try:
                 yield _SqliteSnapshot(self, thread, connection)
