@@ -7,6 +7,7 @@ Three ways to the sidecar: `client`, the Python client with a hold for each gene
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from array import array
@@ -20,6 +21,8 @@ import uvloop
 from google.protobuf.message import Message
 
 from earmark import AsyncClient
+from earmark.client.calls import FRAME_CALLS
+from earmark.credits import format_credits
 from earmark.v1 import metering_service_pb2 as pb
 from earmark.v1.metering_service_pb2_grpc import MeteringServiceStub
 
@@ -29,8 +32,6 @@ MODES = ("session", "client", "unary")
 RESERVED_MICROS = 50_000
 CHARGED_MICROS = 38_000
 OPERATION = "image.generate"
-FRAME_CALLS = 32
-"""Calls of a frame, as the Python client sends them (`earmark.client.calls`)."""
 REPEATABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 REPEATABLE_NUMBERS = frozenset(code.value[0] for code in REPEATABLE)
 REPEAT_SECONDS = 0.02
@@ -119,10 +120,12 @@ async def _drive_workers(load: Load, outcome: Outcome, pair: Pair) -> None:
 
 
 def _client_pair(client: AsyncClient) -> Pair:
+    amount, actual = format_credits(RESERVED_MICROS), format_credits(CHARGED_MICROS)
+
     async def pair(account: str) -> float:
-        async with client.reserve(account, amount="0.05", operation=OPERATION) as hold:
+        async with client.reserve(account, amount=amount, operation=OPERATION) as hold:
             reserved = time.monotonic()
-            hold.commit(amount="0.038")
+            hold.commit(amount=actual)
         return reserved
 
     return pair
@@ -194,6 +197,7 @@ class _SessionLoad:
         for worker in self._workers:
             self._begin(worker)
         writer = asyncio.create_task(self._write())
+        writer.add_done_callback(lambda _: self._stream.cancel())  # What it dies of ends the reader too, and is raised.
         try:
             while self._working:
                 frame = await self._stream.read()
@@ -204,8 +208,8 @@ class _SessionLoad:
                 self._wake.set()
         finally:
             writer.cancel()
-            self._stream.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
 
     async def _write(self) -> None:
         while True:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from earmark.embedded.directory import EngineError
@@ -68,7 +69,9 @@ def _major_release(binary: Path) -> int:
     return int(release[1]) if release else 0
 
 
+@lru_cache
 def _version_line(binary: Path) -> str:
+    # Asked once: it blocks, and an engine that is started again is started from the event loop.
     try:
         answer = subprocess.run(  # noqa: S603 - the binary was looked for, not named by a caller
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
