@@ -359,6 +359,24 @@ def test_what_is_loaded_before_everything_stays(monkeypatch: pytest.MonkeyPatch,
     assert (Path(library).name, agent) == ("libmimalloc.so", "/opt/agent.so")
 
 
+@pytest.mark.parametrize("directory", ["two words", "a:b"])
+def test_a_library_whose_path_the_loader_would_take_apart_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, directory: str
+) -> None:
+    class Installed:
+        name = "libmimalloc.so"
+
+        def locate(self) -> Path:
+            return tmp_path / directory / self.name
+
+    engine = tmp_path / "valkey-server"
+    engine.write_text("#!/bin/sh\necho 'Valkey server v=8.1.0 sha=0:0 malloc=libc bits=64'\n")
+    engine.chmod(0o755)
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setattr("importlib.metadata.files", lambda _name: [Installed()])
+    assert "LD_PRELOAD" not in engine_environment(engine)
+
+
 async def test_the_shared_engine_of_the_tests_is_empty(redis_url: str) -> None:
     async with client_of(redis_url) as redis:
         assert await redis.dbsize() == 0
